@@ -1,0 +1,214 @@
+"""The training loop of every network here: seeded, resumable, one file of state, best weights kept.
+
+A caller gives three functions, so that the loop knows nothing of faces or voices:
+
+    batches(rng) -> iterable of batches   one epoch, shuffled and augmented by `rng` alone
+    loss(network, batch) -> scalar        autocast, if wanted, is the caller's
+    score(network) -> float               on validation people or groups, higher is better
+
+Example:
+    >>> fitted = fit(network, optimizer, batches=..., steps_per_epoch=201, loss=..., score=...,
+    ...              schedule=Schedule(epochs=40), folder="runs/face", seed=0)   # doctest: +SKIP
+    >>> fitted.score, fitted.epoch                                                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+STATE_FILE = "training_state.pt"
+HISTORY_FILE = "history.jsonl"
+
+
+class OtherRun(Exception):
+    """The folder holds the state of a run with another seed or schedule: it cannot be resumed by this one."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how the learning rate moves: linear warm-up, then half a cosine down to zero.
+
+    minutes: budget in wall-clock time over all resumptions. The rate then follows whichever of epochs and
+    time is further on, so that a run on a busy machine still anneals; such a run is not repeatable to the
+    bit. Without it, equal seeds give equal weights, resumed or not.
+    average_decay: per-step decay of the exponential average of the weights that is scored and kept
+    (Polyak averaging); 0 keeps the raw weights.
+    """
+
+    epochs: int = 40
+    minutes: float | None = None
+    warmup: float = 0.05  # fraction of the whole
+    average_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def rate(self, progress: float) -> float:
+        """Factor on the peak learning rate at `progress` in [0, 1]."""
+        if progress < self.warmup:
+            return (progress + 1e-3) / (self.warmup + 1e-3)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - self.warmup) / (1 - self.warmup))))
+
+
+@dataclass
+class Fitted:
+    """What came out: the best validation score, where, and the history. The network holds the best weights."""
+
+    score: float
+    epoch: int
+    epochs_done: int
+    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class _State:
+    epoch: int = 0
+    seconds: float = 0.0
+    best_score: float = -math.inf
+    best_epoch: int = -1
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    batches: Callable[[np.random.Generator], Iterable[Any]],
+    steps_per_epoch: int,
+    loss: Callable[[nn.Module, Any], Tensor],
+    score: Callable[[nn.Module], float],
+    schedule: Schedule,
+    folder: str | os.PathLike,
+    seed: int = 0,
+    resume: bool = False,
+    title: str = "training",
+) -> Fitted:
+    """Train `network` in place and leave the best-scoring weights in it.
+
+    The learning rates set in `optimizer` are the peaks. State is written to `folder` after every epoch and a
+    run goes on from there with `resume=True`; `OtherRun` if that state belongs to another seed or schedule.
+    Epoch e draws all its randomness from (seed, e): a resumed run repeats the uninterrupted one.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    average = copy.deepcopy(network)
+    state = _State()
+    if resume and (folder / STATE_FILE).exists():
+        state = _restore(folder / STATE_FILE, network, average, optimizer, _identity(schedule, seed))
+    started = time.monotonic() - state.seconds
+
+    def progress_at(step: int) -> float:
+        by_steps = (state.epoch * steps_per_epoch + step) / (schedule.epochs * steps_per_epoch)
+        by_time = (time.monotonic() - started) / (60 * schedule.minutes) if schedule.minutes else 0.0
+        return max(by_steps, by_time)
+
+    with _progress_bar() as bar:
+        task = bar.add_task(title, total=schedule.epochs * steps_per_epoch, completed=state.epoch * steps_per_epoch)
+        while state.epoch < schedule.epochs and progress_at(0) < 1:
+            torch.manual_seed(_seed_of(seed, state.epoch))  # dropout
+            network.train()
+            total, seen = 0.0, 0
+            for step, batch in enumerate(batches(np.random.default_rng([seed, state.epoch]))):
+                factor = schedule.rate(progress_at(step))
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * factor
+                total += _descend(network, optimizer, loss, batch, schedule.clip_norm)
+                seen += 1
+                _follow(average, network, schedule.average_decay, state.epoch * steps_per_epoch + step)
+                bar.update(task, advance=1)
+            value = float(score(average.eval()))
+            state.epoch += 1
+            state.seconds = time.monotonic() - started
+            state.history.append({"epoch": state.epoch, "loss": total / max(seen, 1), "score": value})
+            if value > state.best_score:
+                state.best_score, state.best_epoch = value, state.epoch
+                state.best_weights = copy.deepcopy(average.state_dict())
+            bar.update(task, description=f"{title} best {state.best_score:.4f}")
+            _save(folder, state, network, average, optimizer, _identity(schedule, seed))
+    if state.best_weights:
+        network.load_state_dict(state.best_weights)
+    network.eval()
+    return Fitted(state.best_score, state.best_epoch, state.epoch, state.seconds, state.history)
+
+
+def _descend(network, optimizer, loss, batch, clip_norm: float | None) -> float:
+    optimizer.zero_grad(set_to_none=True)
+    value = loss(network, batch)
+    value.backward()
+    if clip_norm:
+        nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    optimizer.step()
+    return float(value.detach())
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    decay = min(decay, (1 + step) / (10 + step))  # young averages forget their random start quickly
+    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)
+    for slow, fast in zip(average.buffers(), network.buffers(), strict=True):  # batch-norm statistics
+        slow.copy_(fast)
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _identity(schedule: Schedule, seed: int) -> str:
+    return json.dumps({"seed": seed, "schedule": schedule.__dict__}, sort_keys=True)
+
+
+def _save(folder: Path, state: _State, network, average, optimizer, identity: str) -> None:
+    """Write beside and rename: a kill at any moment leaves the last whole epoch."""
+    beside = folder / (STATE_FILE + ".new")
+    torch.save(
+        {
+            "identity": identity,
+            "state": dict(state.__dict__),
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        },
+        beside,
+    )
+    beside.replace(folder / STATE_FILE)
+    lines = [json.dumps(row) for row in state.history]
+    (folder / HISTORY_FILE).write_text("\n".join(lines) + "\n")
+
+
+def _restore(path: Path, network, average, optimizer, identity: str) -> _State:
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    if saved["identity"] != identity:
+        raise OtherRun(f"{path} was written with {saved['identity']}, not {identity}")
+    network.load_state_dict(saved["network"])
+    average.load_state_dict(saved["average"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return _State(**saved["state"])
+
+
+def _progress_bar() -> Progress:
+    """Time left for people at a terminal; silent in logs, where `history.jsonl` tells."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
