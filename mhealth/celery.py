@@ -1,0 +1,27 @@
+"""The queue. The database row is the truth; what travels here is only a hint (see platform.hints)."""
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mhealth.settings")
+
+app = Celery("mhealth")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def use_django_logging(**_kwargs: object) -> None:
+    """Keep Celery from replacing the structured log handlers of the settings."""
+
+
+@worker_process_init.connect
+def warm_up(**_kwargs: object) -> None:
+    """Load what the worker's queues need, in the child: a forked parent with torch threads would hang."""
+    from django.conf import settings
+    from django.utils.module_loading import import_string
+
+    for dotted in settings.WORKER_WARM_UP:
+        import_string(dotted)()

@@ -1,0 +1,276 @@
+"""Every setting, read once from the environment. docs/operations.md lists the variables.
+
+Without any variable but the two secrets (which `make install` writes to var/env) this is the
+embedded deployment: SQLite, encrypted media in a folder, no broker.
+"""
+
+import base64
+import binascii
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(env.path("ENV_FILE", default=str(BASE_DIR / "var" / "env"))())
+
+
+def required(name: str, fix: str) -> str:
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: {fix}")
+    return value
+
+
+def master_key(name: str, text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise ImproperlyConfigured(f"{name} must be 32 bytes in base64: run `python -m mhealth.newenv` for a new one")
+    return key
+
+
+def database(url: str) -> dict:
+    try:
+        config = env.db_url_config(url)
+    except Exception as problem:
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {problem}") from problem
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",  # take the write lock at the start: no deadlock on upgrade
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    elif config["ENGINE"].endswith("postgresql"):
+        config["CONN_MAX_AGE"] = 60
+        config["CONN_HEALTH_CHECKS"] = True
+        config["OPTIONS"] = {"connect_timeout": 3}
+    else:
+        raise ImproperlyConfigured("DATABASE_URL must be sqlite:///… or postgresql://…")
+    return config
+
+
+DEMO = env.bool("DEMO_MODE", default=False)
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = required("SECRET_KEY", "run `python -m mhealth.newenv`, or set 50 or more random characters")
+MASTER_KEY = master_key(
+    "MASTER_KEY", required("MASTER_KEY", "run `python -m mhealth.newenv`, or set 32 bytes in base64")
+)
+MASTER_KEYS_OLD = [master_key("MASTER_KEYS_OLD", text) for text in env.list("MASTER_KEYS_OLD", default=[])]
+HTTPS = env.bool("HTTPS", default=not (DEMO or DEBUG))
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "drf_standardized_errors",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "knox",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "simple_history",
+    "mhealth.platform",
+    "mhealth.people",
+    "mhealth.safety",
+    "mhealth.outcomes",
+    "mhealth.trials",
+    "mhealth.checkins",
+    "interventions",
+    "mhealth.research",
+    "mhealth.portal",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "mhealth.platform.middleware.RequestId",
+    "mhealth.platform.middleware.DatabaseAway",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "mhealth.urls"
+WSGI_APPLICATION = "mhealth.wsgi.application"
+ASGI_APPLICATION = "mhealth.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {
+    "default": (
+        {"BACKEND": "mhealth.platform.cache.FailOpenRedisCache", "LOCATION": env.str("CACHE_URL")}
+        if env.str("CACHE_URL", default="")
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# Work. Without CELERY_BROKER_URL the web process does it in a thread (platform.embedded).
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,
+    # kombu looks for unacknowledged messages this often; its default made recovery after kill -9 take minutes
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 5,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "max_retries": 1,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_ROUTES = {
+    "mhealth.checkins.tasks.*": {"queue": "media"},
+    "interventions.tasks.*": {"queue": "decide"},
+    "interventions.tasks.train_recommender": {"queue": "training"},
+    "mhealth.research.tasks.*": {"queue": "export"},
+    "mhealth.*": {"queue": "notify"},
+}
+CELERY_TASK_DEFAULT_QUEUE = "notify"
+# Dotted tasks run on a schedule, by beat or by the embedded thread: {"task": …, "schedule": seconds}.
+CELERY_BEAT_SCHEDULE = {}
+LEASE_S = env.int("LEASE_S", default=60)  # a worker that has not renewed for so long has lost the row
+SWEEP_AFTER_S = env.int("SWEEP_AFTER_S", default=60)  # a row hinted longer ago than this is hinted again
+AFTER_ANALYSIS = []  # dotted functions that checkins calls with a finished check-in
+WORKER_WARM_UP = []  # dotted functions a worker child calls before its first task
+
+MEDIA_STORE_URL = env.str("MEDIA_STORE_URL", default=f"file://{VAR_DIR / 'media'}")
+# Checkpoint folder of the recognisers; empty: the ones this package ships.
+EMOTION_CHECKPOINTS = env.str("EMOTION_CHECKPOINTS", default="")
+RECOMMENDER_MODELS = Path(env.str("RECOMMENDER_MODELS", default=str(VAR_DIR / "models")))
+
+AUTH_USER_MODEL = "people.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=True)  # only the demo turns it off, and says so
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_ADAPTER = "mhealth.people.adapters.AccountAdapter"
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+MFA_ADAPTER = "mhealth.people.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/admin/"
+SESSION_COOKIE_AGE = 8 * 3600  # a staff working day
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 86400 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+X_FRAME_OPTIONS = "DENY"
+
+KNOX_TOKEN_MODEL = "people.Device"  # noqa: S105 (a model, not a secret)
+REST_KNOX = {
+    "TOKEN_TTL": timedelta(days=30),  # idle
+    "AUTO_REFRESH": True,
+    "AUTO_REFRESH_MAX_TTL": timedelta(days=180),  # absolute
+    "AUTH_HEADER_PREFIX": "Bearer",
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["mhealth.platform.access.DenyByDefault"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "mhealth.platform.pagination.NewestFirst",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "mhealth.platform.schema.ProblemSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["mhealth.platform.throttles.PerPerson", "mhealth.platform.throttles.PerAddress"],
+    "DEFAULT_THROTTLE_RATES": {
+        "person": env.str("THROTTLE_PERSON", default="300/min"),
+        "address": env.str("THROTTLE_ADDRESS", default="120/min"),
+        "sign_in": env.str("THROTTLE_SIGN_IN", default="10/min"),
+    },
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "mhealth.platform.problems.ProblemHandler",
+    "EXCEPTION_FORMATTER_CLASS": "mhealth.platform.problems.ProblemFormatter",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "mHealth study backend",
+    "VERSION": "1",
+    "DESCRIPTION": "Check-ins, expressed emotion, CBT activities and DASS-21 outcomes of a digital study.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("es", "Español")]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LOCALE_PATHS = [BASE_DIR / "mhealth" / "locale"]
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # a fresh clone serves the admin's assets without collectstatic
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies; media parts stream to FILE_UPLOAD_TEMP_DIR
+FILE_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # media stays in memory until it is encrypted: no clear file on disk
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="study@localhost")
+
+UNFOLD = {"SITE_TITLE": "mHealth study", "SITE_HEADER": "mHealth study", "SHOW_HISTORY": True}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"()": "mhealth.platform.logs.formatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,84 @@
+"""Story people and what every room's tests share.
+
+ada (participant), ben (another participant), carol (their clinician), dan (a clinician of other people),
+rae (researcher), tom (trial manager), ola (operator), eve and finn (reviewers).
+"""
+
+import os
+
+os.environ.setdefault("ENV_FILE", os.devnull)
+os.environ.setdefault("SECRET_KEY", "a key for tests only, never used elsewhere: 0123456789")
+os.environ.setdefault("MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+os.environ.setdefault("HTTPS", "0")
+
+import pytest  # noqa: E402
+
+from tests import factories  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def media_folder(settings, tmp_path):
+    settings.MEDIA_STORE_URL = f"file://{tmp_path / 'media'}"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return tmp_path / "media"
+
+
+@pytest.fixture
+def study(db):
+    return factories.study()
+
+
+@pytest.fixture
+def team(study):
+    return factories.care_team(study)
+
+
+@pytest.fixture
+def ada(team):
+    return factories.participant(team, "ada")
+
+
+@pytest.fixture
+def ben(team):
+    return factories.participant(team, "ben")
+
+
+@pytest.fixture
+def carol(team):
+    return factories.clinician("carol", team)
+
+
+@pytest.fixture
+def dan(study):
+    return factories.clinician("dan", factories.care_team(study, name="South team"))
+
+
+@pytest.fixture
+def rae(study):
+    return factories.member("rae", "researcher", study)
+
+
+@pytest.fixture
+def tom(study):
+    return factories.member("tom", "trial_manager", study)
+
+
+@pytest.fixture
+def eve(study):
+    return factories.member("eve", "reviewer", study)
+
+
+@pytest.fixture
+def finn(study):
+    return factories.member("finn", "reviewer", study)
+
+
+@pytest.fixture
+def ola(study):
+    return factories.member("ola", "operator", study)
+
+
+@pytest.fixture
+def phone():
+    """`phone(ada)` is an API client signed in as that person; `phone()` is a stranger's."""
+    return factories.phone

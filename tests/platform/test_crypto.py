@@ -1,0 +1,42 @@
+import pytest
+
+from mhealth.platform import audit, crypto
+from mhealth.platform.models import AuditEvent, DataKey
+
+pytestmark = pytest.mark.django_db
+
+
+def test_sealed_bytes_open_only_in_their_own_place():
+    key = DataKey.make()
+    sealed = key.seal(b"I slept badly", "checkins_part/1/text")
+    assert b"slept" not in sealed
+    assert key.unseal(sealed, "checkins_part/1/text") == b"I slept badly"
+    with pytest.raises(crypto.CannotOpen):
+        key.unseal(sealed, "checkins_part/2/text")
+
+
+def test_a_destroyed_key_opens_nothing_any_more():
+    key = DataKey.make()
+    sealed = key.seal(b"private", "row")
+    key.destroy()
+    with pytest.raises(crypto.KeyDestroyed):
+        DataKey.objects.get(pk=key.pk).unseal(sealed, "row")
+
+
+def test_rotation_of_the_master_key_keeps_everything_readable(settings):
+    key = DataKey.make()
+    sealed = key.seal(b"private", "row")
+    settings.MASTER_KEYS_OLD, settings.MASTER_KEY = [settings.MASTER_KEY], b"n" * 32
+    key.rewrap()
+    settings.MASTER_KEYS_OLD = []
+    assert DataKey.objects.get(pk=key.pk).unseal(sealed, "row") == b"private"
+
+
+def test_the_audit_chain_shows_a_changed_and_a_missing_row():
+    events = [audit.record(actor="system", action="test", subject=f"row/{n}") for n in range(4)]
+    assert audit.first_break() is None
+    AuditEvent.objects.filter(pk=events[1].pk).update(subject="row/x")
+    assert audit.first_break() == events[1].pk
+    AuditEvent.objects.filter(pk=events[1].pk).update(subject="row/1")
+    events[3].delete()
+    assert audit.first_break() == events[2].pk
