@@ -1,0 +1,75 @@
+"""The served voice network: a small residual network over log-mel spectra, the whole model in one file.
+
+Shapes:  B recordings in the batch   M mel bands   T frames of 10 ms   C channels   T' = T / 16
+
+Residual blocks with squeeze and excitation are those of `compact_face`; attentive statistics pooling:
+Okabe et al., Interspeech 2018.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from emotion.estimate import EMOTIONS
+from emotion.features import N_MELS
+from emotion.networks.compact_face import Block
+
+FLOOR_DB = -70.0  # speech is levelled to -20 dB; below this lies only the recording equipment
+
+
+def standardise(log_mel_db: Tensor, mean_db: Tensor, deviation_db: Tensor) -> Tensor:
+    """Two views of a recording: relative to what is usual, and relative to itself; (B, 2, M, T).
+
+    log_mel_db: (B, M, T) in dB.  mean_db, deviation_db: (B, M) or (M,), what is usual in each band, for the
+    population or for this person. The second view is the mean-variance normalisation of each band over the
+    recording, which no microphone or room can shift.
+    """
+    heard = log_mel_db.clamp(min=FLOOR_DB)
+    usual = (heard - mean_db[..., None]) / deviation_db[..., None]
+    own = (heard - heard.mean(2, keepdim=True)) / heard.std(2, keepdim=True, correction=0).clamp(min=1.0)
+    return torch.stack([usual, own], dim=1)
+
+
+class AttentivePool(nn.Module):
+    """Mean and standard deviation over time, weighted by what each moment holds."""
+
+    def __init__(self, width: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.attend = nn.Sequential(nn.Conv1d(width, hidden, 1), nn.Tanh(), nn.Conv1d(hidden, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, T') -> (B, 2C)."""
+        weights = self.attend(x).softmax(dim=2)
+        mean = (weights * x).sum(2)
+        variance = (weights * x.square()).sum(2) - mean.square()
+        return torch.cat([mean, variance.clamp(min=1e-4).sqrt()], dim=1)
+
+
+class CompactVoice(nn.Module):
+    """Standardised log-mel spectra of any length from 160 ms to seven logits."""
+
+    def __init__(self, widths: tuple[int, ...] = (48, 96, 160), stem: int = 24, dropout: float = 0.4) -> None:
+        super().__init__()
+        self.register_buffer("population_mean_db", torch.zeros(N_MELS))
+        self.register_buffer("population_deviation_db", torch.ones(N_MELS))
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, stem, 5, stride=(1, 2), padding=2, bias=False), nn.BatchNorm2d(stem), nn.ReLU()
+        )
+        widths_in = (stem, *widths[:-1])
+        self.stages = nn.Sequential(*[Block(a, b, stride=2) for a, b in zip(widths_in, widths, strict=True)])
+        bands = -(-N_MELS // 2 ** len(widths))
+        # One weight per channel and band: averaging over bands would forget where in the spectrum something was.
+        self.over_bands = nn.Conv2d(widths[-1], widths[-1], (bands, 1), groups=widths[-1])
+        self.pool = AttentivePool(widths[-1])
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * widths[-1], len(EMOTIONS))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """x: (B, 2, M, T) -> (B, 320)."""
+        x = self.stages(self.stem(x))  # (B, C, M / 8, T')
+        return self.pool(self.over_bands(x).squeeze(2).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 2, M, T) from `standardise` -> logits (B, 7) in the order of `EMOTIONS`."""
+        return self.head(self.dropout(self.embed(x)))
