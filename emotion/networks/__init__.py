@@ -1,0 +1,1 @@
+"""One network per file, its parameter count tested."""
