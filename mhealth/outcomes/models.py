@@ -1,0 +1,217 @@
+import json
+import uuid
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from mhealth.outcomes import scoring
+from mhealth.people.models import Participant
+from mhealth.people.querysets import PersonalQuerySet
+
+ACCEPT_AFTER_CLOSING = timedelta(days=7)  # for answers given inside by a phone that was offline
+CLOCK_TOLERANCE = timedelta(minutes=10)
+
+
+class Instrument(models.Model):
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InstrumentVersion(models.Model):
+    """One immutable version: how it is scored and, per language, what is shown."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="versions")
+    version = models.CharField(max_length=20)
+    definition = models.JSONField(help_text="instrument.json: items, scales, bands, rule version.")
+    texts = models.JSONField(default=dict, help_text="Per language: title, instruction, items, options, source.")
+    licence = models.TextField(blank=True)
+    loaded_at = models.DateTimeField(default=timezone.now)
+    licence_acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    licence_acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["instrument", "-loaded_at"]
+        constraints = [models.UniqueConstraint(fields=["instrument", "version"], name="one_instrument_version")]
+
+    def __str__(self) -> str:
+        return f"{self.instrument.slug} {self.version}"
+
+    @cached_property
+    def rules(self) -> scoring.Instrument:
+        return scoring.parse(self.definition)
+
+    @property
+    def min_days_between(self) -> int:
+        return self.definition.get("min_days_between", 0)
+
+
+class OccasionQuerySet(PersonalQuerySet):
+    def unanswered(self):
+        return self.exclude(responses__in_window=True)
+
+    def not_over(self, now: datetime):
+        """Open or coming."""
+        return self.filter(closes_at__gt=now)
+
+    def to_remind(self, now: datetime, ahead: timedelta):
+        """Open, not answered, due within `ahead` or past due, with a reminder still to send."""
+        stage = Q(due_at__lte=now, reminded_due_at=None) | Q(
+            due_at__gt=now, due_at__lte=now + ahead, reminded_before_at=None
+        )
+        return self.unanswered().filter(stage, opens_at__lte=now, closes_at__gt=now, participant__status="active")
+
+
+class Occasion(models.Model):
+    """A planned questionnaire of one person, with its window."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="occasions")
+    version = models.ForeignKey(InstrumentVersion, on_delete=models.PROTECT, related_name="occasions")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=50)
+    language = models.CharField(max_length=10, blank=True, help_text="Empty: the person's own.")
+    opens_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    reminded_before_at = models.DateTimeField(null=True, editable=False)
+    reminded_due_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = OccasionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["opens_at", "number", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["participant", "version", "name"], name="one_occasion_per_name"),
+            models.CheckConstraint(
+                condition=Q(opens_at__lt=models.F("due_at")) & Q(due_at__lt=models.F("closes_at")),
+                name="an_occasion_is_due_while_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.name}"
+
+    def phase(self, now: datetime) -> str:
+        if now < self.opens_at:
+            return "coming"
+        if now >= self.closes_at:
+            return "closed"
+        return "due" if now >= self.due_at else "open"
+
+    def why_out(self, answered_at: datetime, received_at: datetime) -> str:
+        """Why answers do not count for analysis, or "" when they do."""
+        if answered_at < self.opens_at:
+            return Response.WhyOut.TOO_EARLY
+        if answered_at >= self.closes_at:
+            return Response.WhyOut.TOO_LATE
+        if received_at > self.closes_at + ACCEPT_AFTER_CLOSING:
+            return Response.WhyOut.RECEIVED_TOO_LATE
+        return ""
+
+
+class ResponseQuerySet(PersonalQuerySet):
+    person = "occasion__participant"
+
+    def for_analysis(self):
+        return self.filter(in_window=True, conflicting=False)
+
+
+class Response(models.Model):
+    """What a person answered once. Kept whatever happens; only what was given inside the window is analysed.
+
+    The first answers inside stand, and the first outside are kept beside them. Other answers for the same
+    occasion are `conflicting`: refused to the phone, yet stored and screened for risk.
+    """
+
+    class WhyOut(models.TextChoices):
+        TOO_EARLY = "too_early", "This questionnaire was not open yet when you answered it."
+        TOO_LATE = "too_late", "This questionnaire was closed when you answered it."
+        RECEIVED_TOO_LATE = "received_too_late", "Your answers reached us more than a week after it had closed."
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    occasion = models.ForeignKey(Occasion, on_delete=models.CASCADE, related_name="responses")
+    answers_sealed = models.BinaryField(editable=False)
+    answered_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    in_window = models.BooleanField()
+    why_out = models.CharField(max_length=20, choices=WhyOut, blank=True)
+    clock_suspect = models.BooleanField(default=False, help_text="The phone's clock was ahead: our time counts.")
+    conflicting = models.BooleanField(default=False)
+    language = models.CharField(max_length=10)
+
+    objects = ResponseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["answered_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["occasion", "in_window"], condition=Q(conflicting=False), name="first_answers_stand"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"response {str(self.pk)[:8]}"
+
+    @property
+    def participant(self) -> Participant:
+        return self.occasion.participant
+
+    @property
+    def _context(self) -> str:
+        return f"outcomes_response/{self.pk}/answers"
+
+    def seal_answers(self, answers: list[int | None]) -> None:
+        self.answers_sealed = self.participant.data_key.seal(json.dumps(answers).encode(), self._context)
+
+    @property
+    def answers(self) -> list[int | None]:
+        """Raises KeyDestroyed for an erased person."""
+        return json.loads(self.participant.data_key.unseal(self.answers_sealed, self._context))
+
+
+class ScaleScoreQuerySet(PersonalQuerySet):
+    person = "response__occasion__participant"
+
+    def for_analysis(self):
+        return self.filter(response__in_window=True, response__conflicting=False)
+
+
+class ScaleScore(models.Model):
+    """One scale of one response. `value` is None where the scale could not be scored."""
+
+    id = models.BigAutoField(primary_key=True)
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="scores")
+    scale = models.CharField(max_length=40)
+    raw = models.FloatField(null=True)
+    value = models.FloatField(null=True, help_text="DASS-21: the doubled score, 0 to 42.")
+    band = models.CharField(max_length=30, blank=True)
+    n_missing = models.PositiveSmallIntegerField()
+    prorated = models.BooleanField()
+    rule_version = models.CharField(max_length=60)
+
+    objects = ScaleScoreQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["response", "id"]
+        constraints = [models.UniqueConstraint(fields=["response", "scale"], name="one_score_per_scale")]
+
+    def __str__(self) -> str:
+        return f"{self.scale} {self.value}"
+
+    @property
+    def doubled(self) -> float | None:
+        return self.value
+
+    @property
+    def at(self) -> datetime:
+        return self.response.answered_at
