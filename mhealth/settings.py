@@ -67,8 +67,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # the look; the site class is ours
+    "mhealth.people.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -120,6 +120,7 @@ ASGI_APPLICATION = "mhealth.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "mhealth" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -163,15 +164,22 @@ CELERY_TASK_ROUTES = {
     "interventions.tasks.*": {"queue": "decide"},
     "interventions.tasks.train_recommender": {"queue": "training"},
     "mhealth.research.tasks.*": {"queue": "export"},
+    "mhealth.people.tasks.*": {"queue": "export"},
     "mhealth.*": {"queue": "notify"},
 }
 CELERY_TASK_DEFAULT_QUEUE = "notify"
 # Dotted tasks run on a schedule, by beat or by the embedded thread: {"task": …, "schedule": seconds}.
-CELERY_BEAT_SCHEDULE = {}
+CELERY_BEAT_SCHEDULE = {
+    "people.sweep_exports": {"task": "mhealth.people.tasks.sweep_exports", "schedule": 60},
+    "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
+    "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
+    "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": 10},
+    "checkins.purge": {"task": "mhealth.checkins.tasks.purge", "schedule": 3600},
+}
 LEASE_S = env.int("LEASE_S", default=60)  # a worker that has not renewed for so long has lost the row
 SWEEP_AFTER_S = env.int("SWEEP_AFTER_S", default=60)  # a row hinted longer ago than this is hinted again
 AFTER_ANALYSIS = []  # dotted functions that checkins calls with a finished check-in
-WORKER_WARM_UP = []  # dotted functions a worker child calls before its first task
+WORKER_WARM_UP = ["mhealth.checkins.recognisers.warm_up"]  # dotted functions a worker child calls before its first task
 
 MEDIA_STORE_URL = env.str("MEDIA_STORE_URL", default=f"file://{VAR_DIR / 'media'}")
 # Checkpoint folder of the recognisers; empty: the ones this package ships.
@@ -195,6 +203,7 @@ ACCOUNT_ADAPTER = "mhealth.people.adapters.AccountAdapter"
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "mhealth.people.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # staff accounts are made by an operator, nobody signs up
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/admin/"
 SESSION_COOKIE_AGE = 8 * 3600  # a staff working day
@@ -214,7 +223,7 @@ REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["mhealth.people.authentication.DeviceToken"],
     "DEFAULT_PERMISSION_CLASSES": ["mhealth.platform.access.DenyByDefault"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -258,13 +267,18 @@ LOCALE_PATHS = [BASE_DIR / "mhealth" / "locale"]
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # a fresh clone serves the admin's assets without collectstatic
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies; media parts stream to FILE_UPLOAD_TEMP_DIR
-FILE_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # media stays in memory until it is encrypted: no clear file on disk
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies and form fields
+FILE_UPLOAD_HANDLERS = ["mhealth.platform.uploads.BoundedMemory"]  # no clear file on disk
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="study@localhost")
 
-UNFOLD = {"SITE_TITLE": "mHealth study", "SITE_HEADER": "mHealth study", "SHOW_HISTORY": True}
+UNFOLD = {
+    "SITE_TITLE": "mHealth study",
+    "SITE_HEADER": "mHealth study",
+    "SHOW_HISTORY": True,
+    "ENVIRONMENT": "mhealth.people.staff.environment",
+}
 
 LOGGING = {
     "version": 1,

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
 
 
@@ -6,8 +7,23 @@ class PeopleConfig(AppConfig):
     name = "mhealth.people"
     label = "people"
     verbose_name = "People"
+    default = True
 
     def ready(self) -> None:
-        from mhealth.people import roles
+        from mhealth.people import registry, rights, roles
 
         post_migrate.connect(roles.make_groups, dispatch_uid="people.roles")
+        registry.register(
+            "people",
+            export_person=rights.export_person,
+            erase_person=rights.erase_person,
+            covers=("people.Consent", "people.EnrolmentCode", "people.ErasureRequest", "people.DataExport"),
+            keeps=("people.ErasureRequest",),  # that and when the person asked to be erased: the certificate
+        )
+
+
+class StaffAdminConfig(admin_apps.AdminConfig):
+    """Django's admin behind our own site class, which asks for a second factor."""
+
+    default = False
+    default_site = "mhealth.people.staff.StaffSite"

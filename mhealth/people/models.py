@@ -1,16 +1,21 @@
 import hashlib
+import re
 import secrets
 import uuid
+from datetime import timedelta
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
-from knox.models import AbstractAuthToken
+from knox.models import AbstractAuthToken, AuthTokenManager
 
 from mhealth.people.querysets import PersonalQuerySet
 from mhealth.platform.access import roles_of
+from mhealth.platform.leases import Work, WorkQuerySet
 from mhealth.platform.models import DataKey
+
+NO_MAIL_DOMAIN = "enrolled.invalid"  # who enrols without a mail address gets one that can never be delivered
 
 
 class UserManager(BaseUserManager):
@@ -41,6 +46,10 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    @property
+    def has_mail(self) -> bool:
+        return not self.email.endswith(f"@{NO_MAIL_DOMAIN}")
 
 
 class Study(models.Model):
@@ -152,6 +161,32 @@ class Participant(models.Model):
         last = self.consents.filter(scope=scope).order_by("-given_at", "-id").first()
         return bool(last and last.given and self.status == self.Status.ACTIVE)
 
+    def scopes(self) -> dict[str, bool]:
+        """Every scope with the latest word on it."""
+        said = dict(self.consents.order_by("given_at", "id").values_list("scope", "given"))
+        return {scope: said.get(scope, False) for scope in Scope.values}
+
+
+class EnrolmentCodeQuerySet(models.QuerySet):
+    ALPHABET = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # nothing that a hand-typed code confuses
+    LENGTH = 16  # 78 bits: guessing is hopeless, so an unsalted hash is enough
+
+    def make(self, *, study: Study, site: str, care_team: CareTeam | None = None, days: int = 90) -> str:
+        """Store one code's hash and return the code, which nothing shows again."""
+        code = "".join(secrets.choice(self.ALPHABET) for _ in range(self.LENGTH))
+        self.create(
+            digest=EnrolmentCode.digest_of(code),
+            study=study,
+            site=site,
+            care_team=care_team,
+            expires_at=timezone.now() + timedelta(days=days),
+        )
+        return "-".join(code[n : n + 4] for n in range(0, self.LENGTH, 4))
+
+    def use(self, code: "EnrolmentCode", participant: Participant) -> bool:
+        """Take the code for this person; False if somebody was faster."""
+        return bool(self.filter(pk=code.pk, used_at=None).update(used_at=timezone.now(), used_by=participant))
+
 
 class EnrolmentCode(models.Model):
     """A one-time code that lets somebody join; only its hash is stored."""
@@ -162,13 +197,16 @@ class EnrolmentCode(models.Model):
     care_team = models.ForeignKey(CareTeam, on_delete=models.SET_NULL, null=True, blank=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, editable=False)
+    used_by = models.ForeignKey(Participant, on_delete=models.SET_NULL, null=True, editable=False, related_name="codes")
+
+    objects = EnrolmentCodeQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.study} {self.site} {'used' if self.used_at else 'open'}"
 
     @staticmethod
     def digest_of(code: str) -> str:
-        return hashlib.sha256(code.strip().upper().encode()).hexdigest()
+        return hashlib.sha256(re.sub(r"[\s-]", "", code).upper().encode()).hexdigest()
 
 
 class AppendOnlyError(Exception):
@@ -235,12 +273,98 @@ class Consent(models.Model):
         super().save(**kwargs)
 
 
+class DeviceManager(AuthTokenManager):
+    def ended(self):
+        """Sessions that ended a month ago."""
+        return self.filter(expiry__lt=timezone.now() - timedelta(days=30))
+
+
 class Device(AbstractAuthToken):
     """A phone that is signed in: the row is its (hashed) token. Deleting it signs the phone out."""
+
+    IDLE = timedelta(days=30)
+    ABSOLUTE = timedelta(days=180)
+    STAFF = timedelta(hours=8)  # staff sign in anew each working day
+    RENEWED_EVERY = timedelta(hours=1)  # so that reading does not write on every request
 
     id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100, blank=True)
     push_token = models.CharField(max_length=300, blank=True)
 
+    objects = DeviceManager()
+
     def __str__(self) -> str:
         return self.name or str(self.id)
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expiry is not None and self.expiry <= timezone.now()
+
+    def renew(self) -> None:
+        """Put off the idle limit, up to the absolute one."""
+        if self.user.is_staff:
+            return
+        expiry = min(timezone.now() + self.IDLE, self.created + self.ABSOLUTE)
+        if self.expiry is None or expiry - self.expiry > self.RENEWED_EVERY:
+            self.expiry = expiry
+            self.save(update_fields=["expiry"])
+
+
+class ErasureRequestQuerySet(PersonalQuerySet):
+    def pending(self):
+        return self.filter(cancelled_at=None, done_at=None)
+
+    def due(self):
+        return self.pending().filter(due_at__lte=timezone.now())
+
+
+class ErasureRequest(models.Model):
+    """A person asked to be forgotten. They may change their mind until it is due."""
+
+    DELAY = timedelta(days=7)
+
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="erasure_requests")
+    asked_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField()
+    cancelled_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+
+    objects = ErasureRequestQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["participant"],
+                condition=models.Q(cancelled_at=None, done_at=None),
+                name="one_pending_erasure",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"erasure of {self.participant}"
+
+
+class DataExportQuerySet(PersonalQuerySet, WorkQuerySet):
+    def outdated(self):
+        return self.filter(finished_at__lt=timezone.now() - DataExport.KEPT)
+
+
+class DataExport(Work):
+    """Everything we hold on a person, as a ZIP that a worker writes and seals."""
+
+    KEPT = timedelta(days=7)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="exports")
+    file = models.CharField(max_length=32, blank=True, editable=False)  # in the media store
+    size = models.PositiveIntegerField(default=0)
+
+    objects = DataExportQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"export of {self.participant}"
+
+    @property
+    def place(self) -> str:
+        """The associated data of the encryption."""
+        return f"people_dataexport/{self.pk}/file"
