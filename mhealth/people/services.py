@@ -128,10 +128,11 @@ def enrol(
 def _enrolled_by_this_phone(code: EnrolmentCode, device_id: uuid.UUID | None) -> Participant:
     participant = code.used_by
     lately = code.used_at > timezone.now() - timedelta(days=1)
-    if participant and participant.user and lately and device_id:
-        if participant.user.auth_token_set.filter(id=device_id).exists():
-            return participant
-    raise EnrolmentCodeUsed()
+    if not (participant and participant.user and lately and device_id):
+        raise EnrolmentCodeUsed()
+    if not participant.user.auth_token_set.filter(id=device_id).exists():
+        raise EnrolmentCodeUsed()
+    return participant
 
 
 def _make_participant(code: EnrolmentCode, profile: dict, email: str, password: str) -> Participant:
