@@ -5,3 +5,16 @@ class TrialsConfig(AppConfig):
     name = "mhealth.trials"
     label = "trials"
     verbose_name = "Trials"
+
+    def ready(self) -> None:
+        from mhealth.people import registry
+        from mhealth.trials import data_rights
+
+        registry.register(
+            "trials",
+            export_person=data_rights.export_person,
+            erase_person=data_rights.erase_person,
+            withdraw=data_rights.withdraw_consent,
+            covers=data_rights.COVERS,
+            keeps=data_rights.KEEPS,
+        )

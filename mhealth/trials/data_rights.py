@@ -1,0 +1,51 @@
+"""What trials know of one person: given to them without a masked arm, and erased down to a count."""
+
+from mhealth.people.models import Participant, Scope
+from mhealth.trials import services
+from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest, Withdrawal
+
+COVERS = ("trials.Enrolment", "trials.Withdrawal", "trials.AdverseEvent", "trials.Deviation")
+KEEPS = COVERS  # rows that a flow of participants counts; nothing in them says who
+
+
+def export_person(participant: Participant) -> dict:
+    enrolments = participant.enrolments.select_related("trial").order_by("enrolled_at")
+    return {"trials": [_one_trial(enrolment) for enrolment in enrolments]}
+
+
+def _one_trial(enrolment: Enrolment) -> dict:
+    return {
+        "trial": enrolment.trial.title,
+        "status": enrolment.status,
+        "enrolled_at": enrolment.enrolled_at.isoformat(),
+        "allocated_at": enrolment.allocated_at and enrolment.allocated_at.isoformat(),
+        "adverse_events": [
+            {"happened_at": event.happened_at.isoformat(), "severity": event.severity, "words": event.words}
+            for event in enrolment.adverse_events.order_by("happened_at")
+        ],
+    } | _arm(enrolment)
+
+
+def _arm(enrolment: Enrolment) -> dict:
+    """The same keys for every arm of a masked trial, and before allocation."""
+    if enrolment.trial.masked or enrolment.allocated_at is None:
+        planned = enrolment.trial.unblinding_planned_on
+        return {"group": None, "group_will_be_told_on": planned and planned.isoformat()}
+    return {"group": enrolment.read_arm().name, "group_will_be_told_on": None}
+
+
+def erase_person(participant: Participant) -> None:
+    """Leave who entered, left and had an event as counts; the words and the baseline go."""
+    for enrolment in participant.enrolments.present():
+        services.withdraw(enrolment=enrolment, kind=Withdrawal.Kind.ERASE_ALL)
+    participant.enrolments.update(baseline=None)
+    for model in (Withdrawal, AdverseEvent, Deviation):
+        model.objects.filter(enrolment__participant=participant).update(sealed_words=None)
+    UnblindingRequest.objects.filter(enrolment__participant=participant).update(sealed_reason=None)
+
+
+def withdraw_consent(participant: Participant, scope: str) -> None:
+    if scope != Scope.TRIAL:
+        return
+    for enrolment in participant.enrolments.present():
+        services.withdraw(enrolment=enrolment, kind=Withdrawal.Kind.STOP)

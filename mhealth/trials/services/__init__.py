@@ -1,0 +1,36 @@
+from mhealth.trials.services.enrolment import (
+    allocate,
+    enrol,
+    is_masked_for,
+    policy_for,
+    repeat_baseline,
+    withdraw,
+)
+from mhealth.trials.services.records import (
+    ask_to_unblind,
+    decide_unblinding,
+    record_adverse_event,
+    record_deviation,
+    unblinded_arm,
+)
+from mhealth.trials.services.setup import close, extend_list, lock_plan, seal_list, start, verify_list
+
+__all__ = [
+    "allocate",
+    "ask_to_unblind",
+    "close",
+    "decide_unblinding",
+    "enrol",
+    "extend_list",
+    "is_masked_for",
+    "lock_plan",
+    "policy_for",
+    "record_adverse_event",
+    "record_deviation",
+    "repeat_baseline",
+    "seal_list",
+    "start",
+    "unblinded_arm",
+    "verify_list",
+    "withdraw",
+]
