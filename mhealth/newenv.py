@@ -9,7 +9,7 @@ from pathlib import Path
 
 def write(path: Path) -> bool:
     """Create the file, readable by its owner only; return False if it was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / "static").mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

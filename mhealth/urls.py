@@ -9,6 +9,9 @@ handler500 = "mhealth.platform.problems.server_error"
 
 api = [
     path("", include("mhealth.people.urls")),
+    path("", include("mhealth.safety.urls")),
+    path("", include("mhealth.outcomes.urls")),
+    path("", include("mhealth.checkins.urls")),
 ]
 
 urlpatterns = [

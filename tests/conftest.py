@@ -4,22 +4,14 @@ ada (participant), ben (another participant), carol (their clinician), dan (a cl
 rae (researcher), tom (trial manager), ola (operator), eve and finn (reviewers).
 """
 
-import os
+import pytest
 
-os.environ.setdefault("ENV_FILE", os.devnull)
-os.environ.setdefault("SECRET_KEY", "a key for tests only, never used elsewhere: 0123456789")
-os.environ.setdefault("MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-os.environ.setdefault("HTTPS", "0")
-
-import pytest  # noqa: E402
-
-from tests import factories  # noqa: E402
+from tests import factories
 
 
 @pytest.fixture(autouse=True)
 def media_folder(settings, tmp_path):
     settings.MEDIA_STORE_URL = f"file://{tmp_path / 'media'}"
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return tmp_path / "media"
 
 

@@ -5,3 +5,20 @@ class CheckinsConfig(AppConfig):
     name = "mhealth.checkins"
     label = "checkins"
     verbose_name = "Check-ins"
+
+    def ready(self) -> None:
+        from mhealth.checkins import data_rights
+        from mhealth.people import registry
+
+        registry.register(
+            "checkins",
+            export_person=data_rights.export_person,
+            erase_person=data_rights.erase_person,
+            covers=(
+                "checkins.CheckIn",
+                "checkins.Part",
+                "checkins.Estimate",
+                "checkins.Correction",
+                "checkins.PersonalReliability",
+            ),
+        )

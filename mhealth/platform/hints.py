@@ -1,8 +1,9 @@
 """Tell a worker that a row waits. A hint may get lost: the sweep finds the row again."""
 
 import structlog
-from celery import Task, current_app
+from celery import Task
 from django.conf import settings
+from kombu.exceptions import OperationalError
 
 from mhealth.platform import embedded
 
@@ -15,7 +16,7 @@ def hint(task: Task, **ids: str) -> bool:
         return embedded.offer(task.name, ids)
     try:
         task.apply_async(kwargs=ids, retry=False, ignore_result=True)
-    except current_app.connection_for_write().connection_errors + (OSError,) as away:
+    except (OperationalError, OSError) as away:
         log.warning("broker away", task=task.name, fault=type(away).__name__)
         return False
     return True

@@ -1,0 +1,49 @@
+# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+EXTRAS := web,emotion,recommender,dev
+
+.PHONY: help install demo test run worker beat lint format schema soak
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+install: $(INSTALLED)  ## make .venv, install the tested set, write fresh secrets to var/env
+	@$(BIN)/python -m mhealth.newenv
+
+demo: install  ## play a study through the real HTTP API; DEMO=once ends after the story; FACE=, VOICE= take yours
+	@$(BIN)/python manage.py demo $(if $(FACE),--face "$(FACE)") $(if $(VOICE),--voice "$(VOICE)") $(if $(filter once,$(DEMO)),--once)
+
+test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
+	@$(BIN)/python tests/run.py
+
+run: install  ## the web process on port 8000, with the embedded worker where no broker is configured
+	$(BIN)/python manage.py migrate --no-input
+	$(BIN)/gunicorn mhealth.wsgi --bind 127.0.0.1:8000 --threads 8
+
+worker: install  ## one worker for all queues
+	$(BIN)/celery -A mhealth worker --queues media,decide,export,notify,training --concurrency 1 --loglevel info
+
+beat: install  ## the schedule, where a broker is configured
+	$(BIN)/celery -A mhealth beat --loglevel info --schedule var/celerybeat-schedule
+
+lint: $(INSTALLED)  ## everything that reads code and changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: install  ## write docs/openapi.yaml anew
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -1,0 +1,118 @@
+"""From stored parts to a fused estimate. Runs in a worker, under a lease."""
+
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils.module_loading import import_string
+from emotion.fusion import Fused, fuse
+
+from emotion.estimate import EMOTIONS
+from emotion.estimate import Estimate as Reading
+from mhealth.checkins import recognisers, reliability, retention
+from mhealth.checkins.models import CheckIn, Estimate, Modality, Part
+from mhealth.platform.leases import WorkStatus
+from mhealth.platform.media import MediaGone
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """By modality: what was read, and why the rest was not."""
+
+    estimates: dict[str, Reading]
+    reasons: dict[str, str]
+
+
+def analyse(check_in: CheckIn) -> None:
+    """Read every part that consent still covers, fuse with this person's weights, store, and tell the rooms above."""
+    parts = [part for part in check_in.parts.all() if part.kind in Modality.values]
+    readings = read(check_in, parts)
+    fused = fuse(readings.estimates, reliability.of(check_in.participant)) if readings.estimates else None
+    with transaction.atomic():
+        status = WorkStatus.DONE if fused or not parts else WorkStatus.UNUSABLE
+        check_in.finish(status, fused=fused and as_json(fused), reason=_reason(status, readings))
+        Estimate.objects.bulk_create(_rows(check_in, readings, fused))
+    _delete_media(check_in, parts)
+    tell(check_in)
+
+
+def read(check_in: CheckIn, parts: list[Part]) -> Readings:
+    readings = Readings({}, {})
+    for part in parts:
+        if not check_in.participant.consents_to(part.kind):
+            readings.reasons[part.kind] = "consent_withdrawn"
+            part.delete_content()
+            continue
+        try:
+            readings.estimates[part.kind] = recognisers.read(part.kind, part.content())
+        except recognisers.Unreadable as problem:
+            readings.reasons[part.kind] = problem.code
+        except MediaGone:
+            readings.reasons[part.kind] = "media_gone"
+    return readings
+
+
+def _reason(status: str, readings: Readings) -> str:
+    """Of a check-in in which nothing could be read: the one reason, if all parts share it."""
+    if status != WorkStatus.UNUSABLE:
+        return ""
+    reasons = set(readings.reasons.values())
+    return reasons.pop() if len(reasons) == 1 else "no_usable_part"
+
+
+def _rows(check_in: CheckIn, readings: Readings, fused: Fused | None) -> list[Estimate]:
+    read_rows = [
+        Estimate(
+            check_in=check_in,
+            modality=modality,
+            probabilities=distribution(reading),
+            valence=reading.valence,
+            arousal=reading.arousal,
+            confidence=reading.confidence,
+            quality=reading.quality,
+            abstained=reading.abstained,
+            weight=fused.weights[modality] if fused else None,
+            model_version=reading.model_version,
+        )
+        for modality, reading in readings.estimates.items()
+    ]
+    return read_rows + [Estimate(check_in=check_in, modality=m, reason=code) for m, code in readings.reasons.items()]
+
+
+def distribution(reading: Reading) -> dict[str, float]:
+    return {emotion: round(float(p), 6) for emotion, p in zip(EMOTIONS, reading.probabilities, strict=True)}
+
+
+def as_json(fused: Fused) -> dict:
+    return {
+        "probabilities": distribution(fused.estimate),
+        "valence": fused.estimate.valence,
+        "arousal": fused.estimate.arousal,
+        "confidence": fused.estimate.confidence,
+        "abstained": fused.estimate.abstained,
+        "weights": fused.weights,
+        "contributions": fused.contributions,
+        "best_modality": fused.best_modality,
+        "probability_best": fused.probability_best,
+        "disparity": fused.disparity,
+    }
+
+
+def _delete_media(check_in: CheckIn, parts: list[Part]) -> None:
+    if retention.keeps_media(check_in):
+        return
+    for part in parts:
+        if part.kind in retention.MEDIA_KINDS and part.deleted_at is None:
+            part.delete_content()
+
+
+def tell(check_in: CheckIn) -> None:
+    """Call the rooms above; a fault there is theirs and is found again by their own sweep."""
+    for dotted in settings.AFTER_ANALYSIS:
+        try:
+            import_string(dotted)(check_in.pk)
+        except Exception as fault:
+            log.error("after analysis", function=dotted, fault=type(fault).__name__)

@@ -1,0 +1,34 @@
+"""A person's own data: what we hold on their check-ins, and its end."""
+
+from mhealth.checkins import services
+from mhealth.checkins.models import CheckIn, PersonalReliability
+from mhealth.people.models import Participant
+
+
+def export_person(participant: Participant) -> dict:
+    check_ins = CheckIn.objects.filter(participant=participant).order_by("recorded_at", "id")
+    return {"check_ins": [_exported(row) for row in check_ins.prefetch_related("estimates", "parts")]}
+
+
+def _exported(check_in: CheckIn) -> dict:
+    correction = getattr(check_in, "correction", None)
+    return {
+        "id": str(check_in.pk),
+        "recorded_at": check_in.recorded_at.isoformat(),
+        "zone": check_in.zone,
+        "status": check_in.status,
+        "fused": check_in.fused,
+        "estimates": {row.modality: row.probabilities or row.reason for row in check_in.estimates.all()},
+        "correction": correction and correction.labels,
+        "words": {p.kind: p.content().decode() for p in check_in.parts.all() if _is_text(p)},
+    }
+
+
+def _is_text(part) -> bool:
+    return part.media_type == "text/plain" and part.deleted_at is None
+
+
+def erase_person(participant: Participant) -> None:
+    services.delete_media(participant)
+    CheckIn.objects.filter(participant=participant).delete()
+    PersonalReliability.objects.filter(participant=participant).delete()

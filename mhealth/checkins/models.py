@@ -1,0 +1,150 @@
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from mhealth.people.models import Participant
+from mhealth.people.querysets import PersonalQuerySet
+from mhealth.platform import media
+from mhealth.platform.leases import Work, WorkQuerySet, WorkStatus
+
+
+class Modality(models.TextChoices):
+    FACE = "face"
+    VOICE = "voice"
+    TEXT = "text"
+
+
+class CheckInQuerySet(PersonalQuerySet, WorkQuerySet):
+    def usable(self):
+        """Finished check-ins that may teach weights and lead to decisions."""
+        return self.filter(status=WorkStatus.DONE, late=False)
+
+
+class CheckIn(Work):
+    """What the phone sent once. The phone makes the id, so that it can repeat an upload safely."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="check_ins")
+    recorded_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    zone = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64, editable=False)  # of everything the phone sent under this id
+    clock_suspect = models.BooleanField(default=False)  # the phone's time lay in the future; recorded_at is ours
+    late = models.BooleanField(default=False)  # older than 30 days: stored, but teaches and decides nothing
+    context = models.JSONField(default=dict, blank=True)
+    # Drawn when the check-in came in; the phone asks before it shows the estimate.
+    prompt_asked = models.BooleanField(default=False)
+    prompt_probability = models.FloatField(default=0)
+    reason = models.CharField(max_length=40, blank=True)  # why nothing could be read
+    fused = models.JSONField(null=True)
+
+    objects = CheckInQuerySet.as_manager()
+
+    class Meta(Work.Meta):
+        verbose_name = "check-in"
+        indexes = [*Work.Meta.indexes, models.Index(fields=["participant", "-recorded_at"])]
+
+    def __str__(self) -> str:
+        return f"check-in {str(self.pk)[:8]}"
+
+
+class Part(models.Model):
+    """One sealed piece of a check-in, until retention deletes it."""
+
+    class Kind(models.TextChoices):
+        FACE = "face"
+        VOICE = "voice"
+        TEXT = "text"
+        SELF_REPORT = "self_report"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    check_in = models.ForeignKey(CheckIn, on_delete=models.CASCADE, related_name="parts")
+    kind = models.CharField(max_length=12, choices=Kind)
+    media_type = models.CharField(max_length=40)
+    name = models.CharField(max_length=32, editable=False)  # in the media store
+    size = models.PositiveIntegerField()
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["check_in", "kind"], name="one_part_of_a_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.check_in}"
+
+    @property
+    def place(self) -> str:
+        """The associated data of the encryption."""
+        return f"checkins_part/{self.pk}/content"
+
+    def content(self) -> bytes:
+        """Raises MediaGone, KeyDestroyed."""
+        return self.check_in.participant.data_key.unseal(media.store().get(self.name), self.place)
+
+    def delete_content(self) -> None:
+        media.store().delete(self.name)
+        self.deleted_at = timezone.now()
+        self.save(update_fields=["deleted_at"])
+
+
+class EstimateQuerySet(PersonalQuerySet):
+    person = "check_in__participant"
+
+
+class Estimate(models.Model):
+    """What was read from one modality of a check-in, or why nothing could be read."""
+
+    check_in = models.ForeignKey(CheckIn, on_delete=models.CASCADE, related_name="estimates")
+    modality = models.CharField(max_length=8, choices=Modality)
+    probabilities = models.JSONField(null=True)  # {emotion: probability}
+    valence = models.FloatField(null=True)
+    arousal = models.FloatField(null=True)
+    confidence = models.FloatField(null=True)
+    quality = models.FloatField(null=True)
+    abstained = models.BooleanField(default=False)
+    weight = models.FloatField(null=True)
+    model_version = models.CharField(max_length=80, blank=True)
+    reason = models.CharField(max_length=40, blank=True)  # a code: no_face, silent, no_model, consent_withdrawn …
+
+    objects = EstimateQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["check_in", "modality"], name="one_estimate_per_modality")]
+
+    def __str__(self) -> str:
+        return f"{self.modality} of {self.check_in}"
+
+
+class CorrectionQuerySet(PersonalQuerySet):
+    person = "check_in__participant"
+
+
+class Correction(models.Model):
+    """The person's own word for what face and voice expressed. Changing it replaces it; weights are read anew."""
+
+    check_in = models.OneToOneField(CheckIn, on_delete=models.CASCADE, related_name="correction")
+    labels = models.JSONField()  # one or more of the seven emotions
+    given_at = models.DateTimeField(default=timezone.now)
+
+    objects = CorrectionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"correction of {self.check_in}"
+
+
+class ReliabilityQuerySet(PersonalQuerySet):
+    pass
+
+
+class PersonalReliability(models.Model):
+    """How often each modality was right with this person, as a posterior (emotion.reliability)."""
+
+    participant = models.OneToOneField(Participant, on_delete=models.CASCADE, related_name="reliability")
+    state = models.JSONField()
+    labels = models.PositiveIntegerField(default=0)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = ReliabilityQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"reliability of {self.participant}"

@@ -1,0 +1,28 @@
+"""Reason codes of the recognisers, as sentences a person can act on."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+ADVICE = {
+    "no_face": gettext_lazy("No face was found. Hold the phone at arm's length and look into the camera."),
+    "several_faces": gettext_lazy("More than one face was found. Please be alone in the picture."),
+    "too_dark": gettext_lazy("The picture is too dark. Turn towards a window or a lamp."),
+    "blurred": gettext_lazy("The picture is blurred. Hold the phone still for a moment."),
+    "too_small": gettext_lazy("The face is too small in the picture. Hold the phone closer."),
+    "silent": gettext_lazy("Nothing could be heard. Check that the microphone is not covered."),
+    "too_short": gettext_lazy("There was too little speech. Speak for three seconds or more."),
+    "clipped": gettext_lazy("The recording is distorted. Hold the phone a little further away."),
+    "too_noisy": gettext_lazy("There is too much noise around you. Try a quieter place."),
+    "broken_file": gettext_lazy("The file could not be read. Please record it again."),
+    "consent_withdrawn": gettext_lazy("You have withdrawn your consent for this, so it was deleted unread."),
+    "no_model": gettext_lazy("This server has no model for it at present."),
+    "no_usable_part": gettext_lazy("Nothing in this check-in could be read. You can send another one."),
+    "media_gone": gettext_lazy("The recording is no longer held, so it could not be read."),
+}
+
+
+def advice(code: str) -> str:
+    """The sentence for a code in the language of the request; empty for an empty code."""
+    if not code:
+        return ""
+    return str(ADVICE.get(code) or _("This could not be read."))

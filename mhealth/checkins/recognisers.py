@@ -1,0 +1,104 @@
+"""The recognisers of this process: loaded once, in the worker's child, one thread each."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import soundfile
+import torch
+from django.conf import settings
+from emotion.voice import VoiceRecogniser
+from PIL import Image
+
+from emotion.checkpoint import NoModel
+from emotion.decoder import BrokenFile, Decoder, DecoderCrashed
+from emotion.estimate import Estimate
+from emotion.face import FaceRecogniser
+from emotion.photo import UnusablePhoto
+from emotion.recording import UnusableRecording
+
+
+class Unreadable(Exception):
+    """This part cannot be read; `code` is a key of reasons.ADVICE."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """How one modality is read: bytes that a stranger sent in, an Estimate out."""
+
+    decode: Callable[[bytes], object]
+    predict: Callable[[object], Estimate]
+
+
+def read(modality: str, data: bytes) -> Estimate:
+    """Raises Unreadable, with a reason that a person can act on."""
+    try:
+        recogniser = _recognisers()[modality]
+        return recogniser().predict(_decoded(recogniser(), data))
+    except (KeyError, NoModel) as problem:
+        raise Unreadable("no_model") from problem
+    except (BrokenFile, UnusablePhoto, UnusableRecording) as problem:
+        raise Unreadable(problem.code) from problem
+
+
+def _decoded(recogniser: Recogniser, data: bytes):
+    """A file that crashes the decoder gets one more try: the first time may have been the machine's fault."""
+    try:
+        return recogniser.decode(data)
+    except DecoderCrashed:
+        pass
+    try:
+        return recogniser.decode(data)
+    except DecoderCrashed as again:
+        raise BrokenFile("broken_file") from again
+
+
+def _recognisers() -> dict[str, Callable[[], Recogniser]]:
+    return {"face": _face, "voice": _voice}
+
+
+@cache
+def _decoder() -> Decoder:
+    return Decoder()
+
+
+@cache
+def _face() -> Recogniser:
+    model = FaceRecogniser.load(_checkpoint("face"))
+    return Recogniser(lambda data: Image.fromarray(_decoder().photo(data)), model.predict)
+
+
+@cache
+def _voice() -> Recogniser:
+    model = VoiceRecogniser.load(_checkpoint("voice"))
+    return Recogniser(lambda data: _as_wav(*_decoder().recording(data)), model.predict)
+
+
+def _as_wav(samples, rate_hz: int) -> bytes:
+    """The samples in a file that libsndfile itself wrote: nothing of the stranger's file is left."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def _checkpoint(modality: str) -> Path | None:
+    """The configured checkpoint, or None for the one that the package ships."""
+    folder = settings.EMOTION_CHECKPOINTS
+    return Path(folder) / f"{modality}.safetensors" if folder else None
+
+
+def warm_up() -> None:
+    """Load what is there, and run each network once: the first call in a process is slow."""
+    torch.set_num_threads(1)
+    for load in _recognisers().values():
+        try:
+            load()
+        except NoModel:
+            continue  # "no model yet" is a normal state
+    _decoder()

@@ -1,0 +1,144 @@
+import json
+from zoneinfo import available_timezones
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from emotion.estimate import EMOTIONS
+from mhealth.checkins import intake, reasons
+from mhealth.checkins.models import CheckIn, Correction, Estimate
+
+TEXT_MAX_CHARACTERS = 5_000
+
+
+class JsonField(serializers.CharField):
+    """A JSON object in a form field."""
+
+    def to_internal_value(self, data):
+        try:
+            value = json.loads(super().to_internal_value(data))
+        except json.JSONDecodeError as problem:
+            raise serializers.ValidationError("This must be a JSON object.", code="invalid") from problem
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("This must be a JSON object.", code="invalid")
+        return value
+
+
+class CheckInUpload(serializers.Serializer):
+    """One check-in, whole: at least one of face, voice, text and self_report."""
+
+    id = serializers.UUIDField(help_text="Made by the phone; repeat it to repeat the upload.")
+    recorded_at = serializers.DateTimeField(help_text="When it was recorded, UTC.")
+    zone = serializers.CharField(max_length=64, help_text="The phone's IANA time zone at that moment.")
+    face = serializers.FileField(required=False, help_text="JPEG, PNG or WebP, up to 10 MB and 25 megapixels.")
+    voice = serializers.FileField(required=False, help_text="WAV, FLAC or Ogg-Opus, up to 20 MB and 60 s.")
+    text = serializers.CharField(required=False, max_length=TEXT_MAX_CHARACTERS)
+    self_report = JsonField(required=False, help_text='A JSON object, for example {"mood": 3}.')
+    context = JsonField(required=False, help_text="A JSON object without personal words: place kind, activity.")
+
+    def validate_zone(self, zone: str) -> str:
+        if zone not in available_timezones():
+            raise serializers.ValidationError("This is not an IANA time zone.", code="invalid")
+        return zone
+
+    def validate(self, values):
+        parts = [
+            *([intake.photo(values["face"].read())] if "face" in values else []),
+            *([intake.voice(values["voice"].read())] if "voice" in values else []),
+            *([intake.words("text", values["text"])] if "text" in values else []),
+            *([intake.words("self_report", json.dumps(values["self_report"]))] if "self_report" in values else []),
+        ]
+        if not parts:
+            raise serializers.ValidationError(
+                {"face": "Send at least one of face, voice, text and self_report."}, code="required"
+            )
+        return values | {"parts": parts}
+
+
+class EstimateSerializer(serializers.ModelSerializer):
+    """What was read from one modality, or why nothing was."""
+
+    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    advice = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Estimate
+        fields = [
+            "modality",
+            "probabilities",
+            "valence",
+            "arousal",
+            "confidence",
+            "quality",
+            "weight",
+            "abstained",
+            "model_version",
+            "reason",
+            "advice",
+        ]
+
+    def get_advice(self, estimate: Estimate) -> str:
+        return reasons.advice(estimate.reason)
+
+
+class FusedSerializer(serializers.Serializer):
+    probabilities = serializers.DictField(child=serializers.FloatField())
+    valence = serializers.FloatField(help_text="[-1, 1], derived from the distribution")
+    arousal = serializers.FloatField(help_text="[-1, 1], derived from the distribution")
+    confidence = serializers.FloatField()
+    abstained = serializers.BooleanField(help_text="Too unsure to show a label.")
+    weights = serializers.DictField(child=serializers.FloatField())
+    best_modality = serializers.CharField(allow_null=True)
+    probability_best = serializers.FloatField(allow_null=True)
+    disparity = serializers.FloatField(allow_null=True, help_text="Jensen–Shannon divergence of face and voice, bits.")
+
+
+class CheckInSerializer(serializers.ModelSerializer):
+    """A check-in and what was read from it. Estimates are of the expressed emotion, not of what a person feels."""
+
+    estimates = EstimateSerializer(many=True, read_only=True)
+    fused = serializers.SerializerMethodField()
+    correction = serializers.SerializerMethodField()
+    advice = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CheckIn
+        fields = [
+            "id",
+            "status",
+            "reason",
+            "advice",
+            "recorded_at",
+            "received_at",
+            "zone",
+            "clock_suspect",
+            "late",
+            "prompt_asked",
+            "fused",
+            "estimates",
+            "correction",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(FusedSerializer(allow_null=True))
+    def get_fused(self, check_in: CheckIn):
+        return check_in.fused
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=EMOTIONS), allow_null=True))
+    def get_correction(self, check_in: CheckIn):
+        correction = getattr(check_in, "correction", None)
+        return correction and correction.labels
+
+    def get_advice(self, check_in: CheckIn) -> str:
+        return reasons.advice(check_in.reason)
+
+
+class CorrectionSerializer(serializers.ModelSerializer):
+    """My own word for what my face and voice expressed."""
+
+    labels = serializers.ListField(child=serializers.ChoiceField(choices=EMOTIONS), min_length=1, max_length=3)
+
+    class Meta:
+        model = Correction
+        fields = ["labels", "given_at"]
+        read_only_fields = ["given_at"]

@@ -1,0 +1,148 @@
+"""What can be done with a check-in: hand it in, correct it, take the sound of a withdrawn scope away."""
+
+import hashlib
+import json
+import random
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from mhealth.checkins import tasks
+from mhealth.checkins.intake import IncomingPart
+from mhealth.checkins.models import CheckIn, Correction, Part
+from mhealth.people.models import Participant
+from mhealth.platform import media
+from mhealth.platform.hints import hint
+from mhealth.platform.problems import Problem
+
+FUTURE_TOLERANCE = timedelta(minutes=10)
+LATE_AFTER = timedelta(days=30)
+PROMPT_PROBABILITY = 0.2
+
+
+class IdReused(Problem):
+    default_code = "id-reused"
+    title = "Id reused"
+    default_detail = "This id is taken by something else. Make a new id for a new check-in."
+
+
+class ConsentWithdrawn(Problem):
+    status_code = 403
+    default_code = "consent-withdrawn"
+    title = "Consent withdrawn"
+
+
+class ParticipationStopped(Problem):
+    status_code = 403
+    default_code = "participation-stopped"
+    title = "Participation stopped"
+    default_detail = "You have stopped taking part, so nothing new is stored."
+
+
+def submit(
+    *,
+    participant: Participant,
+    check_in_id: uuid.UUID,
+    parts: list[IncomingPart],
+    recorded_at: datetime,
+    zone: str,
+    context: dict | None = None,
+) -> tuple[CheckIn, bool]:
+    """Store a check-in once and queue its analysis; return it, and whether it was new.
+
+    Phones repeat an upload until they see a 2xx: the same content under the same id is answered
+    with the first row; anything else is `IdReused`, whoever owns the row, so that ids tell
+    nothing about other people.
+    """
+    digest = _digest(parts, recorded_at, zone, context)
+    known = CheckIn.objects.filter(pk=check_in_id).first()
+    if known is None:
+        _refuse_without_consent(participant, parts)
+        try:
+            return _store(participant, check_in_id, parts, recorded_at, zone, context or {}, digest), True
+        except IntegrityError:  # a twin of this request was faster
+            known = CheckIn.objects.get(pk=check_in_id)
+    if known.participant_id != participant.pk or known.digest != digest:
+        raise IdReused
+    return known, False
+
+
+def _digest(parts: Iterable[IncomingPart], recorded_at: datetime, zone: str, context: dict | None) -> str:
+    body = [sorted((part.kind, part.digest) for part in parts), recorded_at.isoformat(), zone, context or {}]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_without_consent(participant: Participant, parts: Iterable[IncomingPart]) -> None:
+    if participant.status != Participant.Status.ACTIVE:
+        raise ParticipationStopped
+    for part in parts:
+        if part.kind != Part.Kind.SELF_REPORT and not participant.consents_to(part.kind):
+            raise ConsentWithdrawn(f"There is no consent to use the {part.kind} at present.")
+
+
+def _store(participant, check_in_id, parts, recorded_at, zone, context, digest) -> CheckIn:
+    rows = [Part(check_in_id=check_in_id, kind=p.kind, media_type=p.media_type, size=len(p.content)) for p in parts]
+    try:
+        for row, part in zip(rows, parts, strict=True):
+            row.name = media.store().put(participant.data_key.seal(part.content, row.place))
+        with transaction.atomic():
+            check_in = _receive(participant, check_in_id, recorded_at, zone, context, digest)
+            Part.objects.bulk_create(rows)
+            # The hint may get lost: the sweep repairs it.
+            transaction.on_commit(partial(_queue, check_in))
+    except BaseException:
+        for row in rows:
+            if row.name:
+                media.store().delete(row.name)
+        raise
+    return check_in
+
+
+def _receive(participant, check_in_id, recorded_at, zone, context, digest) -> CheckIn:
+    now = timezone.now()
+    in_future = recorded_at > now + FUTURE_TOLERANCE
+    probability = participant.study.settings.get("prompt_probability", PROMPT_PROBABILITY)
+    return CheckIn.objects.create(
+        id=check_in_id,
+        participant=participant,
+        recorded_at=now if in_future else recorded_at,
+        received_at=now,
+        zone=zone,
+        context=context,
+        digest=digest,
+        clock_suspect=in_future,
+        late=recorded_at < now - LATE_AFTER,
+        prompt_probability=probability,
+        prompt_asked=random.SystemRandom().random() < probability,
+    )
+
+
+def _queue(check_in: CheckIn) -> None:
+    if hint(tasks.analyse, check_in_id=str(check_in.pk)):
+        CheckIn.objects.mark_hinted(check_in.pk)
+
+
+def correct(*, check_in: CheckIn, labels: list[str]) -> Correction:
+    """Keep the person's own labels for what was expressed, and learn from them."""
+    from mhealth.checkins import reliability
+
+    with transaction.atomic():
+        correction, _ = Correction.objects.update_or_create(
+            check_in=check_in, defaults={"labels": labels, "given_at": timezone.now()}
+        )
+        reliability.relearn(check_in.participant)
+    return correction
+
+
+def delete_media(participant: Participant, kinds: Iterable[str] | None = None) -> int:
+    """Delete what is still held of a person's media; return how many parts."""
+    parts = Part.objects.filter(check_in__participant=participant, deleted_at=None)
+    if kinds is not None:
+        parts = parts.filter(kind__in=list(kinds))
+    for part in parts:
+        part.delete_content()
+    return len(parts)

@@ -1,0 +1,168 @@
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from mhealth.checkins.models import CheckIn, Part
+from tests import factories
+from tests.checkins import samples
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/check-ins/"
+
+
+def send(client, body):
+    return client.post(URL, body, format="multipart")
+
+
+def test_a_check_in_is_stored_sealed_and_waits_for_a_worker(ada, phone, media_folder):
+    answer = send(phone(ada), samples.upload(face=samples.photo(), voice=samples.recording(), text="slept badly"))
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "queued"
+    assert answer["Retry-After"]
+    check_in = CheckIn.objects.get()
+    assert {part.kind for part in check_in.parts.all()} == {"face", "voice", "text"}
+    assert check_in.parts.get(kind="text").content() == b"slept badly"
+    on_disk = [path.read_bytes() for path in media_folder.glob("*/*")]
+    assert len(on_disk) == 3
+    assert not any(b"slept" in data or b"JFIF" in data or b"WAVE" in data for data in on_disk)
+
+
+def test_a_repeated_upload_makes_one_check_in(ada, phone):
+    body = samples.upload(face=samples.photo())
+    first = send(phone(ada), body)
+    body["face"].seek(0)
+    second = send(phone(ada), body)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second["Idempotency-Replayed"] == "true"
+    assert first.json()["id"] == second.json()["id"]
+    assert CheckIn.objects.count() == 1
+    assert Part.objects.count() == 1
+
+
+def test_an_id_cannot_be_used_for_other_content_or_by_another_person(ada, ben, phone):
+    body = samples.upload(text="first")
+    assert send(phone(ada), body).status_code == 201
+    other_content = send(phone(ada), body | {"text": "second"})
+    other_person = send(phone(ben), body)
+    for refused in (other_content, other_person):
+        assert refused.status_code == 409
+        assert refused.json()["type"].endswith("id-reused")
+        assert refused["Content-Type"] == "application/problem+json"
+    assert other_content.json()["detail"] == other_person.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "pointer"),
+    [
+        ({}, 422, "/face"),
+        ({"text": "x", "id": "not-a-uuid"}, 422, "/id"),
+        ({"text": "x", "zone": "Mars/Olympus"}, 422, "/zone"),
+        ({"text": "x", "recorded_at": "yesterday"}, 422, "/recorded_at"),
+        ({"self_report": "[1]"}, 422, "/self_report"),
+        ({"face": b"PK\x03\x04" + b"\0" * 50}, 415, None),
+        ({"voice": b"GIF89a" + b"\0" * 50}, 415, None),
+        ({"face": b"\xff\xd8" + b"\0" * (10 * 2**20)}, 413, None),
+        ({"voice": b"RIFF" + b"\0" * (20 * 2**20)}, 413, None),
+    ],
+)
+def test_a_wrong_upload_is_refused_with_a_clear_problem(ada, phone, parts, status, pointer):
+    refused = send(phone(ada), samples.upload(**parts))
+    assert refused.status_code == status
+    problem = refused.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert not pointer or problem["errors"][0]["pointer"] == pointer
+    assert not CheckIn.objects.exists()
+
+
+def test_the_limits_are_named(ada, phone):
+    too_large = send(phone(ada), samples.upload(voice=samples.recording(61, rate_hz=8000)))
+    assert too_large.status_code == 413
+    assert "60 seconds" in too_large.json()["detail"]
+
+
+def test_a_truncated_photo_is_stored_and_found_out_later(ada, phone):
+    whole = samples.photo(size=(640, 480))
+    assert send(phone(ada), samples.upload(face=whole[: len(whole) // 2])).status_code == 201
+
+
+def test_a_withdrawn_scope_is_refused_and_the_other_still_comes_in(ada, phone):
+    factories.consent(ada, "face", given=False)
+    refused = send(phone(ada), samples.upload(face=samples.photo()))
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:mhealth:problem:consent-withdrawn")
+    assert send(phone(ada), samples.upload(voice=samples.recording())).status_code == 201
+
+
+def test_somebody_who_stopped_sends_nothing_any_more(ada, phone):
+    ada.status = "stopped"
+    ada.save()
+    assert send(phone(ada), samples.upload(text="x")).json()["type"].endswith("participation-stopped")
+
+
+@pytest.mark.parametrize(
+    ("moment", "suspect", "late"),
+    [
+        (timedelta(0), False, False),
+        (timedelta(minutes=9), False, False),
+        (timedelta(minutes=11), True, False),
+        (timedelta(days=-29), False, False),
+        (timedelta(days=-31), False, True),
+    ],
+)
+def test_the_phones_clock_is_judged(ada, phone, moment, suspect, late):
+    recorded_at = timezone.now() + moment
+    body = send(phone(ada), samples.upload(text="x", recorded_at=recorded_at.isoformat())).json()
+    assert (body["clock_suspect"], body["late"]) == (suspect, late)
+    stored = CheckIn.objects.get().recorded_at
+    assert abs(stored - (timezone.now() if suspect else recorded_at)) < timedelta(seconds=30)
+
+
+def test_a_check_in_is_seen_by_its_owner_and_their_clinician_only(ada, ben, carol, dan, rae, tom, ola, phone):
+    check_in_id = send(phone(ada), samples.upload(text="x")).json()["id"]
+    for person, status in [(ada, 200), (carol, 200), (ben, 404), (dan, 404), (rae, 403), (tom, 403), (ola, 403)]:
+        answer = phone(person).get(f"{URL}{check_in_id}/")
+        assert (person, answer.status_code) == (person, status)
+        assert (check_in_id in answer.content.decode()) == (status == 200)
+    assert phone().get(f"{URL}{check_in_id}/").status_code == 401
+
+
+def test_a_list_comes_newest_first_in_cursor_pages(ada, phone):
+    moments = [timezone.now() - timedelta(hours=n) for n in range(5)]
+    for moment in moments:
+        send(phone(ada), samples.upload(text="x", recorded_at=moment.isoformat()))
+    first = phone(ada).get(URL, {"page_size": 3}).json()
+    second = phone(ada).get(first["next"]).json()
+    seen = [row["recorded_at"] for row in first["results"] + second["results"]]
+    assert seen == sorted(seen, reverse=True)
+    assert len(set(seen)) == 5
+    since = phone(ada).get(URL, {"since": (timezone.now() - timedelta(minutes=90)).isoformat()}).json()
+    assert len(since["results"]) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_upload_many_times_at_once_makes_one_row(ada, phone):
+    body = samples.upload(text="at once", id=str(uuid.uuid4()))
+    clients = [phone(ada) for _ in range(10)]
+    statuses = []
+    threads = [
+        threading.Thread(target=lambda client=client: statuses.append(send_and_close(client, body)))
+        for client in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] * 9 + [201]
+    assert (CheckIn.objects.count(), Part.objects.count()) == (1, 1)
+
+
+def send_and_close(client, body) -> int:
+    from django.db import connection
+
+    try:
+        return send(client, body).status_code
+    finally:
+        connection.close()
