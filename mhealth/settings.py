@@ -170,6 +170,17 @@ CELERY_TASK_ROUTES = {
 CELERY_TASK_DEFAULT_QUEUE = "notify"
 # Dotted tasks run on a schedule, by beat or by the embedded thread: {"task": …, "schedule": seconds}.
 CELERY_BEAT_SCHEDULE = {
+    **{
+        f"platform.pulse.{queue}": {
+            "task": "mhealth.platform.tasks.pulse",
+            "schedule": 30,
+            "options": {"queue": queue, "expires": 30},
+        }
+        for queue in ("media", "decide", "export", "notify", "training")
+    },
+    "safety.send_alerts": {"task": "mhealth.safety.tasks.send_alerts", "schedule": 30},
+    "safety.warn_operators": {"task": "mhealth.safety.tasks.warn_operators", "schedule": 86400},
+    "outcomes.due_reminders": {"task": "mhealth.outcomes.tasks.due_reminders", "schedule": 600},
     "people.sweep_exports": {"task": "mhealth.people.tasks.sweep_exports", "schedule": 60},
     "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
@@ -179,7 +190,10 @@ CELERY_BEAT_SCHEDULE = {
 LEASE_S = env.int("LEASE_S", default=60)  # a worker that has not renewed for so long has lost the row
 SWEEP_AFTER_S = env.int("SWEEP_AFTER_S", default=60)  # a row hinted longer ago than this is hinted again
 AFTER_ANALYSIS = []  # dotted functions that checkins calls with a finished check-in
-WORKER_WARM_UP = ["mhealth.checkins.recognisers.warm_up"]  # dotted functions a worker child calls before its first task
+# What reads one part of a check-in: f(modality, data) -> emotion.Estimate. Fault tests put one of fixed cost here.
+CHECKIN_READER = env.str("CHECKIN_READER", default="mhealth.checkins.recognisers.read")
+# Dotted functions that a worker child calls before its first task.
+WORKER_WARM_UP = env.list("WORKER_WARM_UP", default=["mhealth.checkins.recognisers.warm_up"])
 
 MEDIA_STORE_URL = env.str("MEDIA_STORE_URL", default=f"file://{VAR_DIR / 'media'}")
 # Checkpoint folder of the recognisers; empty: the ones this package ships.
@@ -255,7 +269,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {"RiskStateEnum": "mhealth.safety.models.State"},
 }
 
 LANGUAGE_CODE = "en"
@@ -271,6 +285,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies and form fields
 FILE_UPLOAD_HANDLERS = ["mhealth.platform.uploads.BoundedMemory"]  # no clear file on disk
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a worker
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="study@localhost")
 
 UNFOLD = {

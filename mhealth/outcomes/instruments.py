@@ -37,6 +37,8 @@ def read_texts(folder: Path, n_items: int) -> dict[str, dict]:
         if len(text["items"]) != n_items:
             raise InvalidInstrument(f"{path} has {len(text['items'])} items, the instrument has {n_items}")
         texts[path.stem] = text
+    if not texts:
+        raise InvalidInstrument(f"{folder} has no text in any language")
     return texts
 
 

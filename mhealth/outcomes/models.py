@@ -59,8 +59,9 @@ class OccasionQuerySet(PersonalQuerySet):
         return self.exclude(responses__in_window=True)
 
     def not_over(self, now: datetime):
-        """Open or coming."""
-        return self.filter(closes_at__gt=now)
+        """Open or coming, with whether they are answered."""
+        counted = Response.objects.for_analysis().filter(occasion=models.OuterRef("pk"))
+        return self.filter(closes_at__gt=now).annotate(answered=models.Exists(counted))
 
     def to_remind(self, now: datetime, ahead: timedelta):
         """Open, not answered, due within `ahead` or past due, with a reminder still to send."""
@@ -101,7 +102,7 @@ class Occasion(models.Model):
     def __str__(self) -> str:
         return f"{self.version} {self.name}"
 
-    def phase(self, now: datetime) -> str:
+    def phase_at(self, now: datetime) -> str:
         if now < self.opens_at:
             return "coming"
         if now >= self.closes_at:
@@ -165,6 +166,12 @@ class Response(models.Model):
     @property
     def participant(self) -> Participant:
         return self.occasion.participant
+
+    @property
+    def sentence(self) -> str:
+        if self.in_window:
+            return "Thank you, your answers are stored."
+        return f"{self.WhyOut(self.why_out).label} They are stored, but not counted with the others."
 
     @property
     def _context(self) -> str:

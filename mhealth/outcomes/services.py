@@ -10,7 +10,8 @@ from rest_framework import status
 from mhealth.outcomes import risk, scoring, windows
 from mhealth.outcomes.instruments import load_instruments  # noqa: F401 (part of this room's front)
 from mhealth.outcomes.models import CLOCK_TOLERANCE, InstrumentVersion, Occasion, Response, ScaleScore
-from mhealth.people.models import Participant, Study
+from mhealth.people.models import Participant, Study, User
+from mhealth.platform import languages
 from mhealth.platform.problems import Problem
 
 DASS21 = "dass21"
@@ -72,6 +73,33 @@ def plan(
             closes_at=window.closes_at,
         )
     return list(mine.filter(name__in=[slot.name for slot in slots]).order_by("opens_at", "number"))
+
+
+def to_answer(user: User, now: datetime):
+    """The person's own occasions that are open or coming, soonest first."""
+    mine = Occasion.objects.visible_to(user).filter(participant__user=user, participant__status="active")
+    return mine.not_over(now).select_related("version__instrument").order_by("opens_at", "number", "id")
+
+
+def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict:
+    """What a phone shows of an instrument, in the first wanted language there is."""
+    language = languages.choose(wanted, version.texts)
+    text = version.texts[language]
+    rules = version.rules
+    return {
+        "slug": rules.slug,
+        "version": rules.version,
+        "language": language,
+        "title": text["title"],
+        "instructions": text["instructions"],
+        "items": text["items"],
+        "options": text["options"],
+        "minimum": rules.minimum,
+        "maximum": rules.maximum,
+        "validated": text["status"] != "unvalidated",
+        "source": text["source"],
+        "licence": text["licence"],
+    }
 
 
 def answer(*, occasion: Occasion, answers: Sequence[int | None], answered_at: datetime) -> Response:
@@ -151,7 +179,7 @@ def _score(response: Response, answers: list) -> dict[str, scoring.Score]:
 
 
 def latest_scores(participant: Participant, instrument_slug: str = DASS21) -> dict[str, ScaleScore]:
-    """Per scale the newest score given inside its window (`value` = `doubled`, `band`, `at`); unscorable ones skipped."""
+    """Per scale the newest value given inside its window (`doubled`, `band`, `at`); unscorable ones are skipped."""
     scores = _scores_of(participant, instrument_slug).order_by("response__answered_at", "id")
     return {score.scale: score for score in scores}
 

@@ -12,14 +12,15 @@ def accepted(request: HttpRequest) -> list[str]:
     return [tag.split("-")[0] for tag, weight in parse_accept_lang_header(header) if tag != "*" and weight > 0]
 
 
-def choose(wanted: Iterable[str], available: Collection[str]) -> str:
+def choose(languages: Iterable[str], available: Collection[str]) -> str:
     """The first wanted language there is; else English, else whatever there is, else ""."""
-    for language in [*wanted, "en"]:
+    for language in [*languages, "en"]:
         short = language.lower().split("-")[0]
         if short in available:
             return short
     return next(iter(sorted(available)), "")
 
 
-def choose_for(request: HttpRequest, participant, available: Collection[str]) -> str:
-    return choose([*accepted(request), participant.language, participant.study.language], available)
+def wanted(request: HttpRequest, participant) -> list[str]:
+    """Languages for this person, best first."""
+    return [*accepted(request), participant.language, participant.study.language]

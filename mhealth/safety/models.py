@@ -44,6 +44,10 @@ MOVES = {
 
 
 class RiskEventQuerySet(PersonalQuerySet):
+    def of_my_people(self, user):
+        """A clinician's people's; somebody who also takes part does not handle their own."""
+        return self.visible_to(user).exclude(participant__user=user)
+
     def unclosed(self):
         return self.exclude(state=State.CLOSED)
 

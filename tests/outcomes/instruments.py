@@ -75,13 +75,14 @@ def single(slug: str, minimum: int, maximum: int) -> dict:
 def text(language: str, n_items: int, options: int, validated: bool = True) -> dict:
     return {
         "title": f"Questions ({language})",
-        "instruction": "Please read each statement.",
-        "items": [f"Statement {n} ({language})" for n in range(1, n_items + 1)],
-        "options": [f"option {n}" for n in range(options)],
+        "instructions": "Please read each statement.",
+        "items": [{"number": n, "text": f"Statement {n} ({language})", "checked": True} for n in range(1, n_items + 1)],
+        "options": [{"value": n, "label": f"option {n}"} for n in range(options)],
         "source": "made for a test",
         "licence": "public domain",
-        "translator": "" if language == "en" else "A. Translator",
-        "validation": "Validated by a test" if validated else "",
+        "translator": None if language == "en" else "A. Translator",
+        "status": "original" if validated else "unvalidated",
+        "validation_reference": "Validated by a test" if validated else None,
     }
 
 

@@ -36,7 +36,7 @@ def test_answers_on_one_subscale_score_on_that_subscale_alone(scale):
 
 
 def test_a_single_item_counts_twice_on_its_own_scale_and_nowhere_else():
-    for scale, item in [(scale, item) for scale in SCALES for item in ITEMS[scale]]:
+    for scale, item in [(name, item) for name in SCALES for item in ITEMS[name]]:
         scores = scoring.score(DASS21, answers(**{f"q{item}": 1}))
         assert {slug for slug, score in scores.items() if score.doubled == 2} == {scale}
 

@@ -1,0 +1,152 @@
+"""Questionnaires as a phone sees them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mhealth.outcomes import services
+from mhealth.outcomes.models import Response
+from tests.outcomes.instruments import answers
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/questionnaires/"
+
+
+def plan(person, days_ago: int, name: str = "baseline", slug: str = "dass21"):
+    start = (datetime.now(UTC) - timedelta(days=days_ago)).date()
+    return services.plan(
+        participant=person, instrument_slug=slug, schedule=[{"name": name, "day": 0}], start_date=start
+    )[0]
+
+
+def send(client, occasion, row, at: datetime | None = None):
+    body = {"answers": row, "answered_at": (at or datetime.now(UTC)).isoformat()}
+    return client.put(f"{URL}{occasion.pk}/response/", body)
+
+
+def test_a_person_sees_what_is_due_open_and_coming_with_the_instrument_to_show(ada, ben, phone, loaded):
+    plan(ada, 20, "long over")
+    plan(ada, 5, "due one")
+    plan(ada, 1, "open one")
+    plan(ada, -10, "coming one", "sus")
+    plan(ben, 1, "for ben")
+    body = phone(ada).get(URL).json()
+    assert [(row["name"], row["phase"], row["answered"]) for row in body["occasions"]] == [
+        ("due one", "due", False),
+        ("open one", "open", False),
+        ("coming one", "coming", False),
+    ]
+    dass21 = next(shown for shown in body["instruments"] if shown["slug"] == "dass21")
+    assert len(dass21["items"]) == 21
+    assert dass21["items"][20] == {"number": 21, "text": "Statement 21 (en)"}
+    assert [option["value"] for option in dass21["options"]] == [0, 1, 2, 3]
+    assert [row["name"] for row in phone(ben).get(URL).json()["occasions"]] == ["for ben"]
+
+
+def test_the_phone_picks_the_language_and_learns_that_a_translation_is_not_validated(ada, phone, loaded):
+    plan(ada, 1)
+    german = phone(ada).get(URL, headers={"Accept-Language": "de-AT, en;q=0.5"})
+    assert german["Content-Language"] == "de"
+    assert german.json()["instruments"][0]["items"][0]["text"] == "Statement 1 (de)"
+    assert german.json()["instruments"][0]["validated"] is False
+    english = phone(ada).get(URL, headers={"Accept-Language": "fr"})
+    assert english["Content-Language"] == "en", "nothing in French: the person's own language, and it says so"
+    assert english.json()["instruments"][0]["validated"] is True
+
+
+def test_an_unchanged_list_is_not_sent_twice(ada, phone, loaded):
+    occasion = plan(ada, 1)
+    client = phone(ada)
+    etag = client.get(URL)["ETag"]
+    assert client.get(URL, headers={"If-None-Match": etag}).status_code == 304
+    send(client, occasion, answers())
+    fresh = client.get(URL, headers={"If-None-Match": etag})
+    assert (fresh.status_code, fresh.json()["occasions"][0]["answered"]) == (200, True)
+
+
+def test_answers_are_stored_once_and_the_same_again_is_harmless(ada, phone, loaded):
+    occasion, client = plan(ada, 1), phone(ada)
+    first = send(client, occasion, answers(q3=2))
+    again = send(client, occasion, answers(q3=2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert first.json()["in_window"] is True
+    assert Response.objects.count() == 1
+
+
+def test_other_answers_are_a_conflict_that_says_the_first_stand(ada, phone, loaded):
+    occasion, client = plan(ada, 1), phone(ada)
+    send(client, occasion, answers(q3=2))
+    other = send(client, occasion, answers(q3=3))
+    assert other.status_code == 409
+    assert other["Content-Type"] == "application/problem+json"
+    assert other.json()["type"].endswith("answers-differ")
+    assert Response.objects.for_analysis().get().answers == answers(q3=2)
+
+
+@pytest.mark.parametrize(
+    ("row", "pointer"),
+    [
+        (answers(q21=4), "/answers/20"),
+        (answers(q1=-1), "/answers/0"),
+        (answers(q2="often"), "/answers/1"),
+        ([0] * 20, "/answers"),
+    ],
+)
+def test_an_impossible_value_is_refused_with_a_pointer_to_it(ada, phone, loaded, row, pointer):
+    occasion, client = plan(ada, 1), phone(ada)
+    refused = send(client, occasion, row)
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+    assert not Response.objects.exists()
+    assert send(client, occasion, answers(q21=3, q1=None)).status_code == 201
+
+
+def test_a_closed_window_is_said_plainly_and_nothing_is_lost(ada, phone, loaded):
+    closed = plan(ada, 30)
+    late = send(phone(ada), closed, answers(q3=1))
+    assert late.status_code == 201
+    assert late.json()["in_window"] is False
+    assert late.json()["detail"].startswith("This questionnaire was closed when you answered it.")
+    assert Response.objects.get().answers == answers(q3=1)
+
+
+def test_answers_of_yesterday_count_although_the_window_has_closed_since(ada, phone, loaded):
+    closed = plan(ada, 8)
+    reply = send(phone(ada), closed, answers(), at=closed.closes_at - timedelta(minutes=1))
+    assert reply.json()["in_window"] is True
+
+
+def test_scores_are_shown_only_if_the_study_allows(ada, ben, study, phone, loaded):
+    hidden = send(phone(ada), plan(ada, 1), answers(q3=3, q5=3)).json()
+    assert "scores" not in hidden
+    study.settings = {"show_scores": True}
+    study.save()
+    shown = send(phone(ben), plan(ben, 1), answers(q3=3, q5=3)).json()
+    assert shown["scores"][0] == {
+        "scale": "depression",
+        "value": 12,
+        "band": "mild",
+        "n_missing": 0,
+        "prorated": False,
+    }
+
+
+def test_nobody_else_answers_for_a_person(ada, ben, carol, rae, phone, loaded):
+    occasion = plan(ada, 1)
+    assert send(phone(), occasion, answers()).status_code == 401
+    assert send(phone(ben), occasion, answers()).status_code == 404
+    assert send(phone(carol), occasion, answers()).status_code == 403
+    assert send(phone(rae), occasion, answers()).status_code == 403
+    assert phone(carol).get(URL).status_code == 403
+    assert not Response.objects.exists()
+    assert send(phone(ada), occasion, answers()).status_code == 201
+
+
+def test_who_has_left_gets_a_clear_problem(ada, phone, loaded):
+    occasion = plan(ada, 1)
+    client = phone(ada)
+    ada.status, ada.stopped_at = "stopped", datetime.now(UTC) - timedelta(minutes=5)
+    ada.save()
+    refused = send(client, occasion, answers())
+    assert (refused.status_code, refused.json()["type"].split(":")[-1]) == (403, "participation-ended")
