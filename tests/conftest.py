@@ -5,6 +5,7 @@ rae (researcher), tom (trial manager), ola (operator), eve and finn (reviewers).
 """
 
 import pytest
+from django.core.cache import cache
 
 from tests import factories
 
@@ -13,6 +14,12 @@ from tests import factories
 def media_folder(settings, tmp_path):
     settings.MEDIA_STORE_URL = f"file://{tmp_path / 'media'}"
     return tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache():
+    """Throttles count per test."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Signing in and out, and thin views over allauth's password reset and e-mail verification."""
 
+import structlog
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import ResetPasswordForm, UserTokenForm
 from allauth.account.internal.flows import email_verification, password_reset
@@ -15,6 +16,8 @@ from mhealth.people.models import Device, User
 from mhealth.platform.access import roles_of
 from mhealth.platform.problems import Problem
 from mhealth.platform.throttles import SignIn
+
+log = structlog.get_logger(__name__)
 
 
 class LinkInvalid(Problem):
@@ -34,6 +37,15 @@ def opened(user: User, device: Device, token: str) -> Response:
         "roles": sorted(roles_of(user)),
     }
     return Response(serializers.SessionSerializer(body).data, status=status.HTTP_201_CREATED)
+
+
+def send_verification(request, user: User) -> None:
+    """A mail server that is away is no reason to refuse: the person can ask again."""
+    if user.has_mail:
+        try:
+            email_verification.send_verification_email_for_user(request._request, user)
+        except OSError as away:
+            log.warning("mail not sent", fault=type(away).__name__)
 
 
 class SessionView(APIView):
@@ -66,6 +78,7 @@ class SessionView(APIView):
         if not enrols:
             return opened(*services.sign_in(request._request, **data, **device))
         participant, row, token = services.enrol(code=data.pop("enrolment_code"), **data, **device)
+        send_verification(request, participant.user)
         return opened(participant.user, row, token)
 
     @extend_schema(responses={204: None})
@@ -122,8 +135,7 @@ class VerifyEmailView(APIView):
 
     @extend_schema(request=None, responses={202: None})
     def post(self, request) -> Response:
-        if request.user.has_mail:
-            email_verification.send_verification_email_for_user(request._request, request.user)
+        send_verification(request, request.user)
         return Response(status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=serializers.VerifyEmailSerializer, responses={204: None}, auth=[])
