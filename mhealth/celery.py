@@ -3,7 +3,9 @@
 import os
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, task_postrun, worker_process_init
+
+from mhealth.platform import pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mhealth.settings")
 
@@ -25,3 +27,6 @@ def warm_up(**_kwargs: object) -> None:
 
     for dotted in settings.WORKER_WARM_UP:
         import_string(dotted)()
+
+
+task_postrun.connect(pulse.mark)

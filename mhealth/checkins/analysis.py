@@ -10,8 +10,9 @@ from emotion.fusion import Fused, fuse
 
 from emotion.estimate import EMOTIONS
 from emotion.estimate import Estimate as Reading
-from mhealth.checkins import recognisers, reliability, retention
+from mhealth.checkins import reliability, retention
 from mhealth.checkins.models import CheckIn, Estimate, Modality, Part
+from mhealth.checkins.reasons import Unreadable
 from mhealth.platform.leases import WorkStatus
 from mhealth.platform.media import MediaGone
 
@@ -40,6 +41,7 @@ def analyse(check_in: CheckIn) -> None:
 
 
 def read(check_in: CheckIn, parts: list[Part]) -> Readings:
+    recognise = import_string(settings.CHECKIN_READER)
     readings = Readings({}, {})
     for part in parts:
         if not check_in.participant.consents_to(part.kind):
@@ -47,8 +49,8 @@ def read(check_in: CheckIn, parts: list[Part]) -> Readings:
             part.delete_content()
             continue
         try:
-            readings.estimates[part.kind] = recognisers.read(part.kind, part.content())
-        except recognisers.Unreadable as problem:
+            readings.estimates[part.kind] = recognise(part.kind, part.content())
+        except Unreadable as problem:
             readings.reasons[part.kind] = problem.code
         except MediaGone:
             readings.reasons[part.kind] = "media_gone"

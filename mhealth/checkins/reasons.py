@@ -21,6 +21,14 @@ ADVICE = {
 }
 
 
+class Unreadable(Exception):
+    """A part cannot be read; `code` is a key of ADVICE."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
 def advice(code: str) -> str:
     """The sentence for a code in the language of the request; empty for an empty code."""
     if not code:

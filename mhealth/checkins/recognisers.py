@@ -18,14 +18,7 @@ from emotion.estimate import Estimate
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
 from emotion.recording import UnusableRecording
-
-
-class Unreadable(Exception):
-    """This part cannot be read; `code` is a key of reasons.ADVICE."""
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        super().__init__(code)
+from mhealth.checkins.reasons import Unreadable
 
 
 @dataclass(frozen=True)
