@@ -168,6 +168,7 @@ CELERY_TASK_ROUTES = {
     "mhealth.*": {"queue": "notify"},
 }
 CELERY_TASK_DEFAULT_QUEUE = "notify"
+SWEEP_EVERY_S = env.int("SWEEP_EVERY_S", default=10)
 # Dotted tasks run on a schedule, by beat or by the embedded thread: {"task": …, "schedule": seconds}.
 CELERY_BEAT_SCHEDULE = {
     **{
@@ -184,7 +185,7 @@ CELERY_BEAT_SCHEDULE = {
     "people.sweep_exports": {"task": "mhealth.people.tasks.sweep_exports", "schedule": 60},
     "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
-    "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": 10},
+    "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": SWEEP_EVERY_S},
     "checkins.purge": {"task": "mhealth.checkins.tasks.purge", "schedule": 3600},
 }
 LEASE_S = env.int("LEASE_S", default=60)  # a worker that has not renewed for so long has lost the row
@@ -269,7 +270,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {"RiskStateEnum": "mhealth.safety.models.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "RiskStateEnum": "mhealth.safety.models.State",
+        "TrialStatusEnum": "mhealth.trials.models.Trial.Status",
+        "EnrolmentStatusEnum": "mhealth.trials.models.Enrolment.Status",
+        "UnblindingStatusEnum": "mhealth.trials.models.UnblindingRequest.Status",
+        "AdverseEventSeverityEnum": "mhealth.trials.models.AdverseEvent.Severity",
+    },
 }
 
 LANGUAGE_CODE = "en"

@@ -4,10 +4,21 @@ ada (participant), ben (another participant), carol (their clinician), dan (a cl
 rae (researcher), tom (trial manager), ola (operator), eve and finn (reviewers).
 """
 
+import os
+
 import pytest
 from django.core.cache import cache
 
 from tests import factories
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that need PostgreSQL and Redis run where `make test` found them (WITH_SERVICES=1)."""
+    if os.environ.get("WITH_SERVICES") != "1":
+        without = pytest.mark.skip(reason="needs PostgreSQL and Redis: `make test` runs it where they answer")
+        for item in items:
+            if "services" in item.keywords:
+                item.add_marker(without)
 
 
 @pytest.fixture(autouse=True)

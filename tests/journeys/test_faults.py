@@ -1,0 +1,135 @@
+"""Nothing is lost: seeded faults against real PostgreSQL, Redis and worker processes. The counts are printed."""
+
+import collections
+import os
+import random
+import time
+import uuid
+
+import pytest
+import redis
+import requests
+from django.utils import timezone
+
+from mhealth.checkins import intake, services
+from mhealth.checkins.models import CheckIn, Estimate
+from mhealth.platform.leases import WorkStatus
+from tests.checkins import samples
+from tests.journeys import processes
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+CHECK_INS = int(os.environ.get("FAULT_CHECK_INS", "100"))
+
+
+@pytest.fixture
+def broker(settings):
+    """Hints of this process go to the real broker, which starts empty."""
+    from mhealth.celery import app
+
+    server = redis.Redis.from_url(processes.REDIS_URL)
+    server.flushdb()
+    settings.CELERY_BROKER_URL = app.conf.broker_url = processes.REDIS_URL
+    yield server
+    app.pool.force_close_all()
+    app.conf.broker_url = None
+    server.flushdb()
+
+
+def send_in(person, number: int):
+    parts = [intake.photo(samples.photo()), intake.voice(samples.recording()), intake.words("text", f"line {number}")]
+    return services.submit(
+        participant=person, check_in_id=uuid.uuid4(), parts=parts, recorded_at=timezone.now(), zone="UTC"
+    )[0]
+
+
+def unfinished() -> int:
+    return CheckIn.objects.exclude(status__in=[WorkStatus.DONE, WorkStatus.UNUSABLE, WorkStatus.QUARANTINED]).count()
+
+
+def assert_nothing_lost_or_doubled(sent: int) -> None:
+    statuses = collections.Counter(CheckIn.objects.values_list("status", flat=True))
+    estimates = collections.Counter(Estimate.objects.values_list("check_in", "modality"))
+    print(f"{sent} sent, {dict(statuses)}, {len(estimates)} estimates, {max(estimates.values())} of a kind")
+    assert statuses == {WorkStatus.DONE: sent}
+    assert set(estimates.values()) == {1}
+    assert len(estimates) == 3 * sent
+
+
+def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker, tmp_path):
+    rng = random.Random(20261121)
+    worker, beat = processes.worker(tmp_path), processes.beat(tmp_path)
+    kills = 0
+    with processes.stopped_at_the_end(worker, beat):
+        for number in range(CHECK_INS):
+            send_in(ada, number)
+        deadline = time.monotonic() + 60 + CHECK_INS
+        while unfinished() and time.monotonic() < deadline:
+            time.sleep(rng.uniform(2.0, 5.0))
+            if kills < CHECK_INS // 12:
+                worker.kill()
+                worker.start()
+                kills += 1
+        assert kills > 3
+        processes.wait_until(lambda: not unfinished(), 60, "all check-ins finished")
+    print(f"{kills} kills (-9)")
+    assert_nothing_lost_or_doubled(CHECK_INS)
+
+
+def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, settings):
+    from mhealth.celery import app
+
+    wire = processes.Wire(processes.REDIS_URL, 6379)
+    through = f"redis://127.0.0.1:{wire.port}/{processes.REDIS_URL.rsplit('/', 1)[1]}"
+    settings.CELERY_BROKER_URL = app.conf.broker_url = through
+    app.pool.force_close_all()
+    worker, beat = (start(tmp_path, CELERY_BROKER_URL=through) for start in (processes.worker, processes.beat))
+    with processes.stopped_at_the_end(worker, beat):
+        first = send_in(ada, 0)
+        processes.wait_until(lambda: CheckIn.objects.get(pk=first.pk).status == "done", 40, "the first check-in")
+        for number in range(1, 10):
+            send_in(ada, number)
+        broker.flushdb()
+        wire.cut()
+        for number in range(10, 20):
+            send_in(ada, number)  # accepted all the same
+        time.sleep(3)
+        wire.join()
+        took = processes.wait_until(lambda: not unfinished(), 60, "all drained after Redis came back")
+    print(f"drained {took:.1f} s after Redis came back")
+    assert_nothing_lost_or_doubled(20)
+
+
+def test_a_restart_of_postgresql_is_a_503_and_then_goes_on(ada, broker, phone, tmp_path):
+    wire = processes.Wire(processes.database_url(), 5432)
+    through = processes.database_url("127.0.0.1", wire.port)
+    port = processes.free_port()
+    env = processes.environment(tmp_path, DATABASE_URL=through)
+    web = processes.Process(
+        tmp_path / "web.log", env, "gunicorn", "mhealth.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"
+    )
+    worker, beat = (start(tmp_path, DATABASE_URL=through) for start in (processes.worker, processes.beat))
+    url = f"http://127.0.0.1:{port}/api/v1/check-ins/"
+    headers = {"Authorization": phone(ada)._credentials["HTTP_AUTHORIZATION"]}
+    body = {"id": str(uuid.uuid4()), "recorded_at": timezone.now().isoformat(), "zone": "UTC", "text": "hello"}
+
+    def post():
+        return requests.post(url, data=body, files={"face": samples.photo()}, headers=headers, timeout=30)
+
+    def web_answers() -> bool:
+        try:
+            return requests.get(url, headers=headers, timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    with processes.stopped_at_the_end(web, worker, beat):
+        processes.wait_until(web_answers, 30, "the web process")
+        wire.cut()
+        away = post()
+        assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
+        assert away.headers["Retry-After"]
+        assert not CheckIn.objects.exists()
+        wire.join()
+        processes.wait_until(web_answers, 30, "the web process again")
+        assert post().status_code == 201
+        processes.wait_until(lambda: CheckIn.objects.filter(status="done").exists(), 60, "the check-in done")
+    assert Estimate.objects.count() == 2
