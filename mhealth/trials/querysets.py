@@ -45,6 +45,10 @@ class EnrolmentQuerySet(TrialRowQuerySet):
         """People who take part now: waiting for allocation or allocated."""
         return self.filter(status__in=["candidate", "allocated"])
 
+    def counts(self) -> dict[str, int]:
+        """People by status."""
+        return dict(self.order_by().values_list("status").annotate(people=models.Count("pk")))
+
     def in_effect(self):
         """The enrolments that decide what a person gets: a running trial lasts until it closes, also for
         allocated people who stopped answering; otherwise leaving would tell the arm."""

@@ -1,0 +1,250 @@
+"""Set-up and oversight of trials. Slots are registered nowhere: who enrols must not be able to read them."""
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html_join
+from rest_framework.exceptions import APIException
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+
+from mhealth.people.models import Study
+from mhealth.platform import audit
+from mhealth.trials import checks, services
+from mhealth.trials.models import AdverseEvent, Arm, Deviation, Enrolment, Trial, UnblindingRequest
+from mhealth.trials.services.setup import subject_of
+
+STATUS_COLOURS = {"draft": "info", "ready": "warning", "running": "success", "closed": "default"}
+
+
+class MineOnly:
+    """Rows of the trials this manager works on."""
+
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).filter(pk__in=self.model.objects.managed_by(request.user).values("pk"))
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class ReadOnly(MineOnly):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class ArmInline(TabularInline):
+    model = Arm
+    fields = ["position", "name", "policy", "share", "cross_over_day"]
+    extra = 0
+
+    def _open(self, trial: Trial | None) -> bool:
+        return trial is None or trial.status == Trial.Status.DRAFT
+
+    def has_add_permission(self, request: HttpRequest, obj: Trial | None = None) -> bool:
+        return self._open(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Trial | None = None) -> bool:
+        return self._open(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Trial | None = None) -> bool:
+        return self._open(obj) and request.user.has_perm("trials.change_trial")
+
+
+def step_dialog(title: str, description: str) -> dict:
+    """A dialog also makes the step a POST: following a link changes nothing."""
+    return {"title": title, "description": description, "form_class": BaseDialogForm, "form_submit_text": title}
+
+
+@admin.register(Trial)
+class TrialAdmin(MineOnly, ModelAdmin):
+    """A trial from draft to its end, with what the set-up still lacks."""
+
+    list_display = ["title", "slug", "study", "status_label", "label", "paused", "n_people"]
+    inlines = [ArmInline]
+    actions = None
+    actions_detail = ["seal", "verify", "start", "lock_plan", "close"]
+    fields = [
+        ("study", "slug"),
+        ("title", "status_label", "label"),
+        "setup_check",
+        "stratify_by",
+        ("severity_scale", "severity_cuts"),
+        ("block_sizes", "slots_per_stratum", "expected_people"),
+        "eligibility",
+        "baseline_instrument",
+        "schedule",
+        "analysis_plan",
+        ("plan_locked_at", "unblinding_planned_on"),
+        "flow",
+        "commitment",
+    ]
+    readonly_fields = ["status_label", "label", "setup_check", "plan_locked_at", "flow", "commitment"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Trial | None = None) -> list[str]:
+        fixed = list(self.readonly_fields)
+        if obj and obj.status != Trial.Status.DRAFT:
+            sealed = ["study", "slug", "stratify_by", "severity_scale", "severity_cuts"]
+            fixed += [*sealed, "block_sizes", "slots_per_stratum", "baseline_instrument"]
+        if obj and obj.plan_locked_at:
+            fixed.append("analysis_plan")
+        return fixed
+
+    def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
+        if db_field.name == "study":
+            kwargs["queryset"] = Study.objects.filter(members__user=request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Trial, form, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        verb = "trial.changed" if change else "trial.created"
+        audit.record(actor=request.user, action=verb, subject=subject_of(obj), fields=form.changed_data)
+
+    @display(description="status", label=STATUS_COLOURS)
+    def status_label(self, trial: Trial) -> tuple[str, str]:
+        return trial.status, trial.get_status_display()
+
+    @display(description="masking")
+    def label(self, trial: Trial) -> str:
+        if trial.pk is None:
+            return "–"
+        return "open-label" if trial.open_label else "masked" if trial.masked else "unblinded"
+
+    @display(description="people")
+    def n_people(self, trial: Trial) -> int:
+        return trial.enrolments.count()
+
+    @display(description="people by status")
+    def flow(self, trial: Trial) -> str:
+        return (
+            ", ".join(f"{people} {status}" for status, people in sorted(trial.enrolments.counts().items())) or "nobody"
+        )
+
+    @display(description="set-up check")
+    def setup_check(self, trial: Trial) -> str:
+        if trial.pk is None:
+            return "Save the draft and its arms first."
+        rows = [("Must: " if finding.must else "Look: ", finding.text) for finding in checks.findings(trial)]
+        return format_html_join("", "<p><b>{}</b>{}</p>", rows) or "Nothing is missing."
+
+    @action(
+        description="Seal the list",
+        permissions=["seal"],
+        dialog=step_dialog("Seal the list", "Draws and seals the allocation list. The design cannot change after it."),
+    )
+    def seal(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.seal_list, "The list is sealed.")
+
+    @action(
+        description="Open enrolment",
+        permissions=["start"],
+        dialog=step_dialog("Open enrolment", "From now on people can be enrolled and allocated."),
+    )
+    def start(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.start, "Enrolment is open.")
+
+    @action(
+        description="Lock the plan",
+        permissions=["lock_plan"],
+        dialog=step_dialog("Lock the plan", "The analysis plan cannot change after it."),
+    )
+    def lock_plan(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.lock_plan, "The analysis plan is locked.")
+
+    @action(
+        description="Close the trial",
+        permissions=["close"],
+        dialog=step_dialog("Close the trial", "Ends enrolment and what the arms give. This cannot be undone."),
+    )
+    def close(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.close, "The trial is closed.")
+
+    @action(
+        description="Verify the list",
+        permissions=["verify"],
+        dialog=step_dialog("Verify the list", "Derives the list again from its seed and compares it row by row."),
+    )
+    def verify(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        found = services.verify_list(trial=self.get_object(request, object_id))
+        if found.holds:
+            messages.success(request, f"All {found.n_slots} slots are as the seed gives them.")
+        else:
+            messages.error(request, f"The list does not verify: {len(found.differences)} slots differ.")
+        return self._back(object_id)
+
+    def has_seal_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.status == Trial.Status.DRAFT)
+
+    def has_start_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.status == Trial.Status.READY)
+
+    def has_close_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.status == Trial.Status.RUNNING)
+
+    def has_verify_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.status != Trial.Status.DRAFT)
+
+    def has_lock_plan_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.analysis_plan and not trial.plan_locked_at)
+
+    def _may(self, request: HttpRequest, object_id: str | None, allowed) -> bool:
+        trial = self.get_object(request, str(object_id))
+        return bool(trial and request.user.has_perm("trials.change_trial") and allowed(trial))
+
+    def _step(self, request: HttpRequest, object_id: str, step, done: str) -> HttpResponse:
+        try:
+            step(trial=self.get_object(request, object_id), by=request.user)
+            messages.success(request, done)
+        except APIException as refused:
+            messages.error(request, str(refused.detail))
+        return self._back(object_id)
+
+    def _back(self, object_id: str) -> HttpResponse:
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:trials_trial_change", args=[object_id])})
+
+
+@admin.register(Enrolment)
+class EnrolmentAdmin(ReadOnly, ModelAdmin):
+    """Who is in a trial and since when; never in which arm."""
+
+    list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
+    list_filter = ["trial", "status"]
+    fields = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
+    ordering = ["-enrolled_at"]
+
+
+class NoteAdmin(ReadOnly, ModelAdmin):
+    ordering = ["-recorded_at"]
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
+        note = self.get_object(request, object_id)
+        if note:
+            audit.record(actor=request.user, action="trial.note_read", subject=f"{note._meta.label}/{note.pk}")
+        return super().change_view(request, object_id, *args, **kwargs)
+
+
+@admin.register(AdverseEvent)
+class AdverseEventAdmin(NoteAdmin):
+    list_display = ["enrolment", "happened_at", "severity", "serious", "related"]
+    list_filter = ["serious", "severity"]
+    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
+
+
+@admin.register(Deviation)
+class DeviationAdmin(NoteAdmin):
+    list_display = ["enrolment", "happened_at", "kind", "major"]
+    list_filter = ["major"]
+    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
+
+
+@admin.register(UnblindingRequest)
+class UnblindingRequestAdmin(ReadOnly, ModelAdmin):
+    """Who asked and who decided. The arm itself is told through the API, to the one who asked, and recorded."""
+
+    list_display = ["trial", "enrolment", "status", "asked_by", "asked_at", "decided_by", "decided_at"]
+    list_filter = ["status"]
+    fields = readonly_fields = [*list_display, "reason"]
+    ordering = ["-asked_at"]
