@@ -27,6 +27,9 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "trials.trial": ("add", "change", "view"),
         "trials.arm": ("add", "change", "view"),
         "trials.enrolment": ("view",),
+        "trials.adverseevent": ("view",),
+        "trials.deviation": ("view",),
+        "trials.unblindingrequest": ("view",),
         "outcomes.occasion": ("view",),
     },
     "operator": {
@@ -36,6 +39,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "people.studymember": ("add", "change", "delete", "view"),
         "people.enrolmentcode": ("add", "view"),
         "platform.auditevent": ("view",),
+        "outcomes.instrumentversion": ("change", "view"),
         "safety.crisisresource": ("add", "change", "view"),
         "safety.duty": ("add", "change", "delete", "view"),
     },

@@ -1,5 +1,9 @@
 """The crisis card: where a person finds a human being now. Works without a session."""
 
+import json
+from datetime import date
+from pathlib import Path
+
 from mhealth.safety.models import CrisisResource
 
 # Plain words for every language the project ships; a study in another language shows the English ones.
@@ -36,3 +40,18 @@ def crisis_card(country: str, language: str) -> dict:
         "notice": NOTICES[notice_language],
         "resources": sorted(shown, key=lambda r: (not r.emergency, r.country == "", r.order, r.slug)),
     }
+
+
+def load_crisis_resources(folder: Path) -> list[CrisisResource]:
+    """Load every country file of `folder`; rows that are there already stay as the operators left them."""
+    loaded = []
+    for path in sorted(Path(folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for resource in content["resources"]:
+            key = {"slug": resource["slug"], "country": content["country"], "language": resource["language"]}
+            rest = {name: value for name, value in resource.items() if name not in key}
+            row, _ = CrisisResource.objects.get_or_create(
+                **key, defaults=rest | {"review_by": date.fromisoformat(content["review_by"])}
+            )
+            loaded.append(row)
+    return loaded

@@ -7,6 +7,7 @@ mail server that is away delays an alert, never drops it.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 from django.utils import timezone
@@ -15,6 +16,7 @@ from mhealth.people.models import Study, User
 from mhealth.platform import audit
 from mhealth.safety.models import CrisisResource, Duty, RiskEvent
 
+log = structlog.get_logger(__name__)
 ALERT_RETRY = timedelta(minutes=2)  # a mail server that is away is tried again this soon
 ROTA_AHEAD = timedelta(days=7)
 
@@ -27,7 +29,11 @@ def send_due_alerts(now: datetime | None = None) -> int:
         claimed = RiskEvent.objects.filter(pk=event.pk, next_alert_at=event.next_alert_at)
         if not claimed.update(next_alert_at=now + ALERT_RETRY):
             continue  # another worker has it
-        _mail(alert_addresses(event, now), event)
+        try:
+            _mail(alert_addresses(event, now), event)
+        except OSError as away:  # SMTP errors are OSErrors too; the others must still get theirs
+            log.error("alert not sent", risk_event=str(event.pk), fault=type(away).__name__)
+            continue
         _after_alert(event, now)
         sent += 1
     return sent

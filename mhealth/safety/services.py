@@ -11,7 +11,7 @@ from mhealth.platform import audit
 from mhealth.platform.access import roles_of
 from mhealth.platform.hints import hint
 from mhealth.platform.problems import Problem
-from mhealth.safety.crisis import crisis_card  # noqa: F401 (part of this room's front)
+from mhealth.safety.crisis import crisis_card, load_crisis_resources  # noqa: F401 (part of this room's front)
 from mhealth.safety.models import RANK, RiskEvent, RiskMove, Severity, State
 
 

@@ -1,4 +1,6 @@
 import csv
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -32,6 +34,8 @@ class Command(BaseCommand):
             instrument = newest_definition(settings.BASE_DIR / "fixtures" / "instruments", "dass21")
             with file.open(encoding="utf-8-sig", newline="") as lines:
                 self.write(instrument, read_rows(lines))
+        except BrokenPipeError:  # the reader of our output had enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (BadRow, InvalidInstrument, OSError, UnicodeDecodeError, csv.Error) as problem:
             raise CommandError(f"{file}: {_sentence(problem)}", returncode=2) from problem
 
@@ -52,15 +56,19 @@ def cells(score: scoring.Score) -> tuple[str, str, int, int]:
 
 
 def read_rows(lines: TextIO) -> Iterator[tuple[str, list[int | None]]]:
-    """One (id, answers in item order) per line, as they come. Raises BadRow."""
+    """One (id, answers in item order) per line, as they come. Raises BadRow, for the first line at once."""
     reader = csv.DictReader(lines, strict=True)
     header = reader.fieldnames or []
-    absent = [name for name in ["id", *ITEMS] if header.count(name) != 1]
-    if absent:
-        raise BadRow(f"the first line must name each of id,q1…q21 once; look at {', '.join(absent)}")
+    wrong = [name for name in ["id", *ITEMS] if header.count(name) != 1]
+    if wrong:
+        raise BadRow(f"the first line must name each of id,q1,…,q21 once; look at {', '.join(wrong[:3])}")
+    return _answers(reader)
+
+
+def _answers(reader: csv.DictReader) -> Iterator[tuple[str, list[int | None]]]:
     for row in reader:
         if None in row or None in row.values():
-            raise BadRow(f"line {reader.line_num}: {len(header)} fields are needed")
+            raise BadRow(f"line {reader.line_num}: {len(reader.fieldnames)} fields are needed")
         yield row["id"], [_value(row[name], name, reader.line_num) for name in ITEMS]
 
 
