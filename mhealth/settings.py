@@ -101,16 +101,19 @@ MIDDLEWARE = [
     "mhealth.platform.middleware.RequestId",
     "mhealth.platform.middleware.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
+    "mhealth.platform.middleware.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "mhealth.platform.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "mhealth.platform.idempotency.Idempotency",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -136,7 +139,11 @@ DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{VA
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": (
-        {"BACKEND": "mhealth.platform.cache.FailOpenRedisCache", "LOCATION": env.str("CACHE_URL")}
+        {
+            "BACKEND": "mhealth.platform.cache.FailOpenRedisCache",
+            "LOCATION": env.str("CACHE_URL"),
+            "OPTIONS": {"socket_connect_timeout": 0.3, "socket_timeout": 0.3},  # no request waits for a throttle
+        }
         if env.str("CACHE_URL", default="")
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
@@ -184,6 +191,7 @@ CELERY_BEAT_SCHEDULE = {
     "outcomes.due_reminders": {"task": "mhealth.outcomes.tasks.due_reminders", "schedule": 600},
     "people.sweep_exports": {"task": "mhealth.people.tasks.sweep_exports", "schedule": 60},
     "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
+    "platform.forget_old_answers": {"task": "mhealth.platform.tasks.forget_old_answers", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
     "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": SWEEP_EVERY_S},
     "checkins.purge": {"task": "mhealth.checkins.tasks.purge", "schedule": 3600},
@@ -227,10 +235,16 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 86400 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health/", r"^metrics$"]  # probes come by plain HTTP from inside
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
+CSRF_FAILURE_VIEW = "mhealth.platform.problems.csrf_failure"
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one, /metrics answers this machine only
 X_FRAME_OPTIONS = "DENY"
 
 KNOX_TOKEN_MODEL = "people.Device"  # noqa: S105 (a model, not a secret)
+MIGRATION_MODULES = {"knox": None}  # its own token table is not used: ours is people_device
 REST_KNOX = {
     "TOKEN_TTL": timedelta(days=30),  # idle
     "AUTO_REFRESH": True,
@@ -251,6 +265,7 @@ REST_FRAMEWORK = {
         "address": env.str("THROTTLE_ADDRESS", default="120/min"),
         "sign_in": env.str("THROTTLE_SIGN_IN", default="10/min"),
     },
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,  # X-Forwarded-For counts only behind a proxy of ours
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -287,6 +302,7 @@ LOCALE_PATHS = [BASE_DIR / "mhealth" / "locale"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "mhealth" / "static"]
 WHITENOISE_USE_FINDERS = True  # a fresh clone serves the admin's assets without collectstatic
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies and form fields
 FILE_UPLOAD_HANDLERS = ["mhealth.platform.uploads.BoundedMemory"]  # no clear file on disk
