@@ -35,22 +35,22 @@ def master_key(name: str, text: str) -> bytes:
 
 
 def database(url: str) -> dict:
+    if not url.startswith(("sqlite:", "postgres:", "postgresql:")):
+        raise ImproperlyConfigured("DATABASE_URL must be sqlite:///… or postgresql://…")
     try:
         config = env.db_url_config(url)
-    except Exception as problem:
-        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {problem}") from problem
+    except Exception as problem:  # its text would show the password
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read ({type(problem).__name__})") from problem
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",  # take the write lock at the start: no deadlock on upgrade
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-    elif config["ENGINE"].endswith("postgresql"):
+    else:
         config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
         config["OPTIONS"] = {"connect_timeout": 3}
-    else:
-        raise ImproperlyConfigured("DATABASE_URL must be sqlite:///… or postgresql://…")
     return config
 
 

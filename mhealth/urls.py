@@ -2,23 +2,29 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from mhealth.platform import views
+
+handler400 = "mhealth.platform.problems.bad_request"
+handler403 = "mhealth.platform.problems.permission_denied"
 handler404 = "mhealth.platform.problems.not_found"
 handler500 = "mhealth.platform.problems.server_error"
 
 api = [
+    path("", include("mhealth.platform.urls")),
     path("", include("mhealth.people.urls")),
     path("", include("mhealth.safety.urls")),
     path("", include("mhealth.outcomes.urls")),
+    path("", include("mhealth.trials.urls")),
     path("", include("mhealth.checkins.urls")),
 ]
 
 urlpatterns = [
     path("api/v1/", include(api)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
-    path("", include("django_prometheus.urls")),
+    path("metrics", views.metrics, name="metrics"),
 ]
