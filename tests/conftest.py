@@ -5,9 +5,11 @@ rae (researcher), tom (trial manager), ola (operator), eve and finn (reviewers).
 """
 
 import os
+import sqlite3
 
 import pytest
 from django.core.cache import cache
+from django.db import connection, connections
 
 from tests import factories
 
@@ -92,3 +94,19 @@ def ola(study):
 def phone():
     """`phone(ada)` is an API client signed in as that person; `phone()` is a stranger's."""
     return factories.phone
+
+
+@pytest.fixture
+def shared_database(tmp_path):
+    """The database that other threads connect to: on SQLite a file with the schema of the test's own."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    config = connections.settings["default"]
+    name, config["NAME"] = config["NAME"], str(tmp_path / "shared.sqlite3")
+    file = sqlite3.connect(config["NAME"])
+    connection.connection.backup(file)
+    file.close()
+    yield
+    config["NAME"] = name

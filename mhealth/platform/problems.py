@@ -81,7 +81,7 @@ class ProblemFormatter(ExceptionFormatter):
         errors = self.get_errors()
         invalid = isinstance(self.exc, exceptions.ValidationError)
         code = "invalid" if invalid else errors[0].code.replace("_", "-")
-        if code in WORDS:
+        if code in WORDS and not isinstance(self.exc, Problem):
             title, detail = WORDS[code]
         else:
             title, detail = getattr(self.exc, "title", "Request refused"), errors[0].detail
