@@ -131,7 +131,7 @@ class Space:
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Space:
-        """Read {name: {"type": float, log, int or categorical, "low", "high" or "choices", "when": {name: [values]}}}."""
+        """Read {name: {"type": ..., "low": ..., "high": ...}} or "choices"; "when": {name: [values]} is a condition."""
         settings: dict[str, Setting] = {}
         if not isinstance(description, Mapping):
             raise InvalidSpace("a space is an object of settings")

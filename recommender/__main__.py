@@ -1,0 +1,165 @@
+"""python -m recommender tune | train | evaluate: tune a command, train on a decision log, compare on a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recommender.dandelion import JournalMismatch, Result
+from recommender.evaluation import PROTOCOLS, BadPairs, evaluate
+from recommender.log import BadLog, DecisionLog, read_log
+from recommender.space import Float, Int, InvalidSpace, Log, Space
+from recommender.tuning import Command, UnusableCommand, minimise
+
+VAE_SPACE = {
+    "regularisation": Log(0.5, 500),
+    "width": Int(8, 48),
+    "latent": Int(4, 32),
+    "beta": Log(0.01, 1),
+    "id_dropout": Float(0, 0.5),
+    "learning_rate": Log(3e-4, 3e-2),
+    "weight_decay": Log(1e-4, 1),
+}
+
+
+class BadFile(ValueError):
+    """A file named on the command line cannot be read or written."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 2 and one line on standard error when the input is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (BadFile, BadLog, BadPairs, InvalidSpace, JournalMismatch, UnusableCommand) as error:
+        print(f"recommender {options.name}: {error}", file=sys.stderr)
+        return 2
+
+
+def tune(options: argparse.Namespace) -> int:
+    space = Space.from_dict(_json(options.space))
+    command = Command(options.command, space, maximise=options.maximise, timeout_s=options.timeout)
+
+    def heard(result: Result, best: Result | None) -> None:
+        shown = "failed" if result.value is None else f"{command.sign * result.value:g}"
+        print(f"{result.number + 1}/{options.budget}  {shown}  {json.dumps(result.config)}", file=sys.stderr)
+
+    study = minimise(
+        command,
+        space,
+        budget=options.budget,
+        batch=options.batch,
+        workers=options.workers,
+        seed=options.seed,
+        variant=options.variant,
+        journal=options.journal,
+        heard=heard,
+    )
+    if study.best is None:
+        print("recommender tune: every trial failed", file=sys.stderr)
+        return 1
+    best = {"value": command.sign * study.best.value, "config": study.best.config, "trials": len(study.results)}
+    print(json.dumps(best))
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    from recommender.vae import NothingToLearn, Recommender, VaeConfig  # loads torch
+
+    log, config = read_log(options.log), VaeConfig()
+    try:
+        if options.tune:
+            config = replace(config, **_tuned(log, options))
+        model = Recommender(config, options.seed).fit(log.histories, log.contexts, log.activities)
+        model.save(options.out)
+    except NothingToLearn as error:
+        raise BadLog(f"{options.log}: {error}") from error
+    except OSError as error:
+        raise BadFile(f"{options.out}: {error.strerror}") from error
+    summary = {"people": len(log.people), "activities": len(log.activities), **model.report_}
+    print(json.dumps({"out": str(options.out), **summary}))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    rows = evaluate(options.pairs, options.protocol, seed=options.seed, told=lambda line: print(line, file=sys.stderr))
+    try:
+        Path(options.out).write_text(json.dumps(rows, indent=1) + "\n")
+    except OSError as error:
+        raise BadFile(f"{options.out}: {error.strerror}") from error
+    return 0
+
+
+def _tuned(log: DecisionLog, options: argparse.Namespace) -> dict[str, Any]:
+    """The hyper-parameters that rank best for later deliveries, by the dandelion optimizer."""
+    from recommender.vae import Recommender, VaeConfig
+
+    def loss(settings: dict[str, Any]) -> float | None:
+        model = Recommender(replace(VaeConfig(), **settings), options.seed)
+        report = model.fit(log.histories, log.contexts, log.activities).report_
+        kept = report["ndcg_deep"] if report["deep_stays"] else report["ndcg_linear"]
+        return None if kept is None else -kept
+
+    def heard(result: Result, best: Result | None) -> None:
+        shown = "nothing to judge by" if result.value is None else f"ndcg {-result.value:.4f}"
+        print(f"{result.number + 1}/{options.tune}  {shown}", file=sys.stderr)
+
+    journal = options.journal
+    study = minimise(loss, Space(VAE_SPACE), budget=options.tune, seed=options.seed, journal=journal, heard=heard)
+    return study.best.config if study.best else {}
+
+
+def _json(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadFile(f"{path}: {error}") from error
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m recommender", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+
+    one = commands.add_parser("tune", help="tune any command that prints a number on its last line")
+    one.set_defaults(run=tune)
+    one.add_argument("--space", required=True, help='JSON: {"lr": {"type": "log", "low": 1e-4, "high": 1}, ...}')
+    one.add_argument("--command", required=True, help='for example "python train.py --lr {lr}"')
+    one.add_argument("--maximise", action="store_true", help="a larger number is better")
+    one.add_argument("--budget", type=_positive, default=50, help="evaluations")
+    one.add_argument("--batch", type=_positive, default=1, help="evaluations asked together")
+    one.add_argument("--workers", type=_positive, default=1, help="run at once; does not change the result")
+    one.add_argument("--timeout", type=float, help="seconds after which an evaluation counts as failed")
+    one.add_argument("--variant", choices=("efficient", "paper"), default="efficient")
+    one.add_argument("--journal", help="resume from and append to this file")
+    one.add_argument("--seed", type=int, default=0)
+
+    two = commands.add_parser("train", help="train on an exported decision log")
+    two.set_defaults(run=train)
+    two.add_argument("--log", required=True, help="JSON lines, see recommender/log.py")
+    two.add_argument("--out", required=True, help="folder for the model and its card")
+    two.add_argument("--tune", type=int, default=0, metavar="N", help="choose hyper-parameters by N evaluations")
+    two.add_argument("--journal", help="resume the tuning from this file")
+    two.add_argument("--seed", type=int, default=0)
+
+    three = commands.add_parser("evaluate", help="compare with popularity and EASE on an interaction file")
+    three.set_defaults(run=compare)
+    three.add_argument("--pairs", required=True, help=".npz with train, test and optionally valid: (user, item)")
+    three.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    three.add_argument("--out", required=True, help="JSON rows of model, metric, k, mean")
+    three.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
