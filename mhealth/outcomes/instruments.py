@@ -24,7 +24,8 @@ def read_definition(folder: Path) -> dict:
         scoring.parse(definition)
     except (OSError, KeyError, TypeError, ValueError) as problem:
         raise InvalidInstrument(f"{path} cannot be used: {type(problem).__name__} {problem}") from problem
-    return definition
+    # PostgreSQL does not keep the order of keys, and scores are shown in the order of the file.
+    return definition | {"scale_order": list(definition["scales"])}
 
 
 def read_texts(folder: Path, n_items: int) -> dict[str, dict]:

@@ -194,7 +194,8 @@ def cronbach_alpha(items: Sequence[Sequence[float]]) -> float:
 def parse(data: dict) -> Instrument:
     """The definition from the JSON of an instrument.json. Raises KeyError or ValueError where it is not whole."""
     n_items = data["n_items"]
-    scales = tuple(_parse_scale(slug, scale) for slug, scale in data["scales"].items())
+    order = data.get("scale_order", data["scales"])
+    scales = tuple(_parse_scale(slug, data["scales"][slug]) for slug in order)
     for scale in scales:
         outside = [item for item in (*scale.items, *scale.reversed) if not 1 <= item <= n_items]
         if outside or not scale.reversed <= set(scale.items) or len(set(scale.items)) != len(scale.items):

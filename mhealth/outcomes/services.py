@@ -132,7 +132,7 @@ def _still_takes_part(participant: Participant, answered_at: datetime) -> None:
 @transaction.atomic
 def _keep(occasion: Occasion, answers: list, answered_at: datetime, language: str) -> tuple[Response, bool]:
     # The occasion is the lock: a phone that repeats its upload does so while the first is still running.
-    occasion = Occasion.objects.select_for_update().get(pk=occasion.pk)
+    occasion = Occasion.objects.select_for_update(no_key=True).get(pk=occasion.pk)
     now = timezone.now()
     suspect = answered_at > now + CLOCK_TOLERANCE
     answered_at = now if suspect else answered_at

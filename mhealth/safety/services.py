@@ -47,7 +47,9 @@ def raise_event(
     """
     at = at or timezone.now()
     # The person's row is the lock: two answers at once cannot open two events of one rule.
-    participant = Participant.objects.select_for_update(of=("self",)).select_related("study").get(pk=participant.pk)
+    participant = (
+        Participant.objects.select_for_update(of=("self",), no_key=True).select_related("study").get(pk=participant.pk)
+    )
     event = RiskEvent.objects.unclosed().filter(participant=participant, rule=rule).first()
     action = "risk.repeat" if event else "risk.open"
     if event:
