@@ -11,10 +11,15 @@ from mhealth.checkins.models import CheckIn, Correction, Estimate
 TEXT_MAX_CHARACTERS = 5_000
 
 
+BATCH_MOST = 50
+
+
 class JsonField(serializers.CharField):
-    """A JSON object in a form field."""
+    """A JSON object in a form field, or as it is inside of a batch."""
 
     def to_internal_value(self, data):
+        if isinstance(data, dict):
+            return data
         try:
             value = json.loads(super().to_internal_value(data))
         except json.JSONDecodeError as problem:
@@ -53,6 +58,25 @@ class CheckInUpload(serializers.Serializer):
                 {"face": "Send at least one of face, voice, text and self_report."}, code="required"
             )
         return values | {"parts": parts}
+
+
+class BatchUpload(serializers.Serializer):
+    """Offline check-ins. The photo of item `<id>` is the file `<id>.face`, its recording `<id>.voice`."""
+
+    items = serializers.CharField(
+        max_length=500_000, help_text="A JSON list of up to 50 objects with the fields of a check-in."
+    )
+
+    def validate_items(self, text: str) -> list[dict]:
+        try:
+            items = json.loads(text)
+        except json.JSONDecodeError as problem:
+            raise serializers.ValidationError("This must be a JSON list.") from problem
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise serializers.ValidationError("This must be a JSON list of objects.")
+        if len(items) > BATCH_MOST:
+            raise serializers.ValidationError(f"Send at most {BATCH_MOST} check-ins at once.")
+        return items
 
 
 class EstimateSerializer(serializers.ModelSerializer):
@@ -142,3 +166,14 @@ class CorrectionSerializer(serializers.ModelSerializer):
         model = Correction
         fields = ["labels", "given_at"]
         read_only_fields = ["given_at"]
+
+
+class BatchResult(serializers.Serializer):
+    id = serializers.CharField(allow_null=True)
+    status = serializers.IntegerField(help_text="As if the item had been sent alone: 201, 200, 409, 413, 415, 422 …")
+    check_in = CheckInSerializer(allow_null=True)
+    problem = serializers.DictField(allow_null=True)
+
+
+class BatchAnswer(serializers.Serializer):
+    results = BatchResult(many=True)

@@ -4,6 +4,7 @@ from mhealth.checkins import views
 
 urlpatterns = [
     path("check-ins/", views.CheckInList.as_view(), name="check-ins"),
+    path("check-ins/batch/", views.CheckInBatch.as_view(), name="check-in-batch"),
     path("check-ins/<uuid:pk>/", views.CheckInDetail.as_view(), name="check-in"),
     path("check-ins/<uuid:pk>/correction/", views.CheckInCorrection.as_view(), name="check-in-correction"),
 ]

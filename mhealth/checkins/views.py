@@ -1,12 +1,23 @@
+from collections.abc import Mapping
+
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_standardized_errors.handler import exception_handler
 from rest_framework import generics, status
+from rest_framework.exceptions import APIException
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.response import Response
 
 from mhealth.checkins import services
 from mhealth.checkins.filters import CheckInFilter
 from mhealth.checkins.models import CheckIn
-from mhealth.checkins.serializers import CheckInSerializer, CheckInUpload, CorrectionSerializer
+from mhealth.checkins.serializers import (
+    BatchAnswer,
+    BatchUpload,
+    CheckInSerializer,
+    CheckInUpload,
+    CorrectionSerializer,
+)
+from mhealth.people.models import Participant
 from mhealth.platform.access import IsClinician, IsParticipant
 from mhealth.platform.leases import WorkStatus
 
@@ -24,6 +35,21 @@ def answer(check_in: CheckIn, code: int = status.HTTP_200_OK, *, replayed: bool 
     return response
 
 
+def take_in(participant: Participant, body: Mapping) -> tuple[CheckIn, bool]:
+    """Validate one upload and hand it in; return the check-in, and whether it was new."""
+    upload = CheckInUpload(data=body)
+    upload.is_valid(raise_exception=True)
+    sent = upload.validated_data
+    return services.submit(
+        participant=participant,
+        check_in_id=sent["id"],
+        parts=sent["parts"],
+        recorded_at=sent["recorded_at"],
+        zone=sent["zone"],
+        context=sent.get("context"),
+    )
+
+
 class CheckInList(generics.ListCreateAPIView):
     """My check-ins, newest first; or send one."""
 
@@ -39,18 +65,33 @@ class CheckInList(generics.ListCreateAPIView):
     @extend_schema(request={"multipart/form-data": CheckInUpload}, responses={201: CheckInSerializer})
     def post(self, request, *args, **kwargs):
         """Send a check-in. 201 means stored: the phone may delete its copy; the analysis runs after."""
-        upload = CheckInUpload(data=request.data)
-        upload.is_valid(raise_exception=True)
-        sent = upload.validated_data
-        check_in, new = services.submit(
-            participant=request.user.participant,
-            check_in_id=sent["id"],
-            parts=sent["parts"],
-            recorded_at=sent["recorded_at"],
-            zone=sent["zone"],
-            context=sent.get("context"),
-        )
+        check_in, new = take_in(request.user.participant, request.data)
         return answer(check_in, status.HTTP_201_CREATED if new else status.HTTP_200_OK, replayed=not new)
+
+
+class CheckInBatch(generics.GenericAPIView):
+    """What a phone recorded while it was offline: up to 50 check-ins, each with its own status."""
+
+    permission_classes = [IsParticipant]
+    parser_classes = [MultiPartParser]
+    serializer_class = BatchUpload
+
+    @extend_schema(request={"multipart/form-data": BatchUpload}, responses={200: BatchAnswer})
+    def post(self, request, *args, **kwargs):
+        """Each item is taken in by itself: one that is refused does not hold up the others."""
+        batch = BatchUpload(data=request.data)
+        batch.is_valid(raise_exception=True)
+        return Response({"results": [self._one(item) for item in batch.validated_data["items"]]})
+
+    def _one(self, item: dict) -> dict:
+        files = {kind: self.request.FILES.get(f"{item.get('id')}.{kind}") for kind in ("face", "voice")}
+        try:
+            check_in, new = take_in(self.request.user.participant, item | {k: f for k, f in files.items() if f})
+        except APIException as refused:
+            problem = exception_handler(refused, {"view": self, "request": self.request}).data
+            return {"id": item.get("id"), "status": problem["status"], "check_in": None, "problem": problem}
+        code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
+        return {"id": item["id"], "status": code, "check_in": CheckInSerializer(check_in).data, "problem": None}
 
 
 class CheckInDetail(generics.RetrieveAPIView):

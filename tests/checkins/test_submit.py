@@ -1,8 +1,10 @@
+import json
 import threading
 import uuid
 from datetime import timedelta
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from mhealth.checkins.models import CheckIn, Part
@@ -140,6 +142,25 @@ def test_a_list_comes_newest_first_in_cursor_pages(ada, phone):
     assert len(set(seen)) == 5
     since = phone(ada).get(URL, {"since": (timezone.now() - timedelta(minutes=90)).isoformat()}).json()
     assert len(since["results"]) == 2
+
+
+def test_a_batch_takes_in_what_it_can_and_says_what_it_cannot(ada, phone):
+    def item(**parts) -> dict:
+        return {"id": str(uuid.uuid4()), "recorded_at": timezone.now().isoformat(), "zone": "UTC"} | parts
+
+    words, photo, wrong, nothing = item(text="offline"), item(), item(), item()
+    body = {
+        "items": json.dumps([words, photo, wrong, nothing, words]),
+        f"{photo['id']}.face": SimpleUploadedFile("a", samples.photo()),
+        f"{wrong['id']}.voice": SimpleUploadedFile("b", b"PK\x03\x04"),
+    }
+    results = phone(ada).post(f"{URL}batch/", body, format="multipart").json()["results"]
+    assert [result["status"] for result in results] == [201, 201, 415, 422, 200]
+    assert results[2]["problem"]["type"].endswith("unsupported-media-type")
+    assert results[0]["check_in"]["id"] == words["id"]
+    assert {str(pk) for pk in CheckIn.objects.values_list("pk", flat=True)} == {words["id"], photo["id"]}
+    too_many = {"items": json.dumps([item(text="x")] * 51)}
+    assert phone(ada).post(f"{URL}batch/", too_many, format="multipart").status_code == 422
 
 
 @pytest.mark.django_db(transaction=True)
