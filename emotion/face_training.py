@@ -75,18 +75,6 @@ def _to_tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).float().div(255).unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
 
-def probabilities(network: nn.Module, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(n, 48, 48) uint8 -> (n, 7); the mean logits of a face and its mirror image."""
-    return torch.softmax(torch.from_numpy(logits(network, images)) / temperature, 1).numpy()
-
-
-@torch.inference_mode()
-def logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """(n, 48, 48) uint8 -> (n, 7) float32; the mean over a face and its mirror image."""
-    parts = [(network(part) + network(part.flip(3))) / 2 for part in _to_tensor(images).split(512)]
-    return torch.cat(parts).float().numpy()
-
-
 def draw_batches(faces: fer2013.Faces, recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of (B, 1, window, window) grey in [0, 1] and (B, 7) soft labels."""
     targets = fer2013.soft_labels(faces, recipe.original_label).astype(np.float32)

@@ -1,0 +1,85 @@
+"""A trained network on disk: weights in safetensors and a JSON card beside them, bound by a SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+from torch import Tensor
+
+FORMAT = 1
+FOLDER = Path(__file__).parent / "checkpoints"
+
+
+class NoModel(Exception):
+    """There is no checkpoint here (yet): a normal state, the other modalities still count."""
+
+
+class BadCheckpoint(Exception):
+    """The files are there, but are not a checkpoint this version may trust."""
+
+
+def default_path(name: str) -> Path:
+    """The checkpoint that ships with the package: `name` is "face" or "voice"."""
+    return FOLDER / f"{name}.safetensors"
+
+
+def save(path: str | os.PathLike, weights: dict[str, Tensor], card: dict[str, Any], *, half: bool = True) -> dict:
+    """Write weights and card, each beside its place and then renamed; returns the card as written.
+
+    half: store floating-point weights in 16 bits, which halves the file; `load` gives 32 bits back.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {name: _narrow(tensor) if half else tensor.contiguous() for name, tensor in weights.items()}
+    blob = pack_tensors(stored)
+    digest = hashlib.sha256(blob).hexdigest()
+    card = {"format": FORMAT, **card, "sha256": digest, "bytes": len(blob)}
+    _replace(path, blob)
+    write_card(path, card)
+    return card
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read (weights in 32 bits, card). `NoModel` where nothing is, `BadCheckpoint` where it cannot be trusted."""
+    card = read_card(path)
+    blob = Path(path).read_bytes()
+    if hashlib.sha256(blob).hexdigest() != card.get("sha256"):
+        raise BadCheckpoint(f"{path} does not have the SHA-256 that its card names")
+    weights = parse_tensors(blob)
+    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}, card
+
+
+def read_card(path: str | os.PathLike) -> dict[str, Any]:
+    """The card of the checkpoint at `path`, without reading the weights."""
+    path = Path(path)
+    if not path.exists() or not path.with_suffix(".json").exists():
+        raise NoModel(f"no model at {path}")
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+    except ValueError as error:
+        raise BadCheckpoint(f"{path.with_suffix('.json')} is not JSON") from error
+    if card.get("format") != FORMAT:
+        raise BadCheckpoint(f"{path} has format {card.get('format')}; this version reads {FORMAT}")
+    return card
+
+
+def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
+    """Write the card beside the weights at `path`."""
+    _replace(Path(path).with_suffix(".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    return (tensor.half() if tensor.dtype == torch.float32 else tensor).contiguous()
+
+
+def _replace(path: Path, blob: bytes) -> None:
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(blob)
+    beside.replace(path)

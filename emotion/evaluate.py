@@ -1,0 +1,203 @@
+"""Judge a recogniser on a manifest: every row is scored, an unusable one counts as wrong.
+
+A manifest is a CSV with the columns `path,label,person`: paths relative to the manifest's folder or
+absolute, labels from `EMOTIONS`, rows of a person in the order of time.
+
+Shapes:  n scored rows   7 emotions
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion import calibration
+from emotion.estimate import EMOTIONS, Estimate
+
+UNUSABLE = -1  # what is "predicted" for a row that could not be read: never right
+BATCH = 256
+
+
+class BadManifest(Exception):
+    """The manifest cannot be used; the message names the line and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a manifest; `label` indexes `EMOTIONS`."""
+
+    path: Path
+    label: int
+    person: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a row: an estimate, or the reason why there is none."""
+
+    estimate: Estimate | None = None
+    reason: str | None = None
+
+
+def read_manifest(path: str | os.PathLike) -> list[Row]:
+    """The rows of a manifest, in its order."""
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"path", "label", "person"} - set(reader.fieldnames or ())
+            if missing:
+                raise BadManifest(f"{path}: column {', '.join(sorted(missing))} is missing")
+            rows = [_row(path, reader.line_num, cells) for cells in reader]
+    except OSError as error:
+        raise BadManifest(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadManifest(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    if not rows:
+        raise BadManifest(f"{path}: no rows")
+    return rows
+
+
+def _row(manifest: Path, line: int, cells: dict[str, str | None]) -> Row:
+    label = (cells["label"] or "").strip()
+    if label not in EMOTIONS:
+        raise BadManifest(f"{manifest}, line {line}: label {label!r} is not one of {', '.join(EMOTIONS)}")
+    name = (cells["path"] or "").strip()
+    if not name:
+        raise BadManifest(f"{manifest}, line {line}: no path")
+    return Row(manifest.parent / name, EMOTIONS.index(label), (cells["person"] or "").strip())
+
+
+def first_rows(rows: Sequence[Row], k: int) -> np.ndarray:
+    """Mask of each person's first `k` rows: (len(rows),) bool."""
+    seen: Counter[str] = Counter()
+    mask = []
+    for row in rows:
+        mask.append(seen[row.person] < k)
+        seen[row.person] += 1
+    return np.array(mask, dtype=bool)
+
+
+def judge_faces(rows: Sequence[Row], recogniser: Any, *, cropped: bool) -> list[Outcome]:
+    """Read each row's photo, or face crop."""
+    return _judge_crops(rows, recogniser) if cropped else [_attempt(recogniser.predict, row) for row in rows]
+
+
+def _attempt(read: Callable[[bytes], Estimate], row: Row) -> Outcome:
+    from emotion.photo import UnusablePhoto
+
+    try:
+        return Outcome(read(row.path.read_bytes()))
+    except UnusablePhoto as problem:
+        return Outcome(reason=problem.code)
+    except OSError:
+        return Outcome(reason="missing_file")
+
+
+def _judge_crops(rows: Sequence[Row], recogniser: Any) -> list[Outcome]:
+    from emotion import photo
+
+    outcomes: list[Outcome] = []
+    for start in range(0, len(rows), BATCH):
+        crops, kept = [], []
+        batch = [Outcome() for _ in rows[start : start + BATCH]]
+        for i, row in enumerate(rows[start : start + BATCH]):
+            try:
+                crops.append(photo.decode(row.path.read_bytes(), formats=photo.CROP_FORMATS))
+                kept.append(i)
+            except photo.UnusablePhoto as problem:
+                batch[i] = Outcome(reason=problem.code)
+            except OSError:
+                batch[i] = Outcome(reason="missing_file")
+        for i, estimate in zip(kept, recogniser.predict_crops(crops), strict=True):
+            batch[i] = Outcome(estimate)
+        outcomes += batch
+    return outcomes
+
+
+def report(rows: Sequence[Row], outcomes: Sequence[Outcome], seed: int = 0) -> dict[str, Any]:
+    """All figures of a run, ready for JSON. Abstention is counted, never excused."""
+    truth = np.array([row.label for row in rows])
+    usable = [i for i, outcome in enumerate(outcomes) if outcome.estimate]
+    estimates = [outcome.estimate for outcome in outcomes if outcome.estimate]
+    probabilities = np.array([e.probabilities for e in estimates]).reshape(-1, len(EMOTIONS))
+    predicted = np.full(len(rows), UNUSABLE)
+    predicted[usable] = probabilities.argmax(1)
+    reasons = Counter(outcome.reason for outcome in outcomes if outcome.reason)
+    people = np.array([row.person or f"row {i}" for i, row in enumerate(rows)])
+    return {
+        "n": len(rows),
+        "people": len({row.person for row in rows if row.person}),
+        **scores(truth, predicted),
+        "uar_interval_95": uar_interval(truth, predicted, people, np.random.default_rng(seed)),
+        **confidence_scores(truth[usable], probabilities, seed),
+        "abstained": sum(e.abstained for e in estimates),
+        "unusable": {"count": len(rows) - len(usable), "reasons": dict(sorted(reasons.items()))},
+    }
+
+
+def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Figures of the answers alone; `predicted` is -1 where there is none. Both (n,) int.
+
+    UAR (mean recall) and macro-F1 are means over the classes that occur in `truth`.
+    """
+    present = np.unique(truth)
+    table = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1), dtype=int)  # last column: unusable
+    np.add.at(table, (truth, predicted), 1)
+    right = table.diagonal().astype(float)
+    recall = right / np.maximum(table.sum(1), 1)
+    precision = right / np.maximum(table[:, :-1].sum(0), 1)
+    f1 = 2 * right / np.maximum(table.sum(1) + table[:, :-1].sum(0), 1)
+    return {
+        "uar": float(recall[present].mean()),
+        "accuracy": float((truth == predicted).mean()),
+        "macro_f1": float(f1[present].mean()),
+        "per_class": {
+            EMOTIONS[c]: {
+                "n": int(table[c].sum()),
+                "recall": float(recall[c]),
+                "precision": float(precision[c]),
+                "f1": float(f1[c]),
+            }
+            for c in present
+        },
+        "confusion": {"labels": [*EMOTIONS, "unusable"], "rows": table.tolist()},
+    }
+
+
+def confidence_scores(truth: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dict[str, float | None]:
+    """Is the stated confidence true? Over usable rows: truth (n,), probabilities (n, 7); None where n = 0."""
+    names = ("ece", "ece_beyond_chance", "ece_p_value", "brier", "log_loss")
+    if not len(truth):
+        return dict.fromkeys(names)
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == truth
+    beyond, p_value = calibration.excess_calibration_error(confidence, correct, np.random.default_rng(seed))
+    figures = (
+        calibration.calibration_error(confidence, correct),
+        beyond,
+        p_value,
+        calibration.brier_score(probabilities, truth),
+        calibration.log_loss(probabilities, truth),
+    )
+    return dict(zip(names, map(float, figures), strict=True))
+
+
+def uar_interval(
+    truth: np.ndarray, predicted: np.ndarray, people: np.ndarray, rng: np.random.Generator, draws: int = 1000
+) -> list[float]:
+    """95 % bootstrap interval of the UAR; whole people are drawn, since rows of one person are alike."""
+    _, person = np.unique(people, return_inverse=True)
+    counts = np.zeros((person.max() + 1, 2, len(EMOTIONS)))  # per person and class: rows, right rows
+    np.add.at(counts, (person, 0, truth), 1)
+    np.add.at(counts, (person, 1, truth), truth == predicted)
+    weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)
+    totals = np.einsum("dp,pkc->dkc", weights, counts)
+    recall = np.divide(totals[:, 1], totals[:, 0], out=np.full(totals[:, 1].shape, np.nan), where=totals[:, 0] > 0)
+    return [float(v) for v in np.percentile(np.nanmean(recall, axis=1), [2.5, 97.5])]
