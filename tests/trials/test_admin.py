@@ -1,0 +1,77 @@
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from mhealth.trials.models import Enrolment, Slot, Trial
+from tests import factories as people
+from tests.trials import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def desk(client, settings):
+    """`desk(tom)` is the admin as that member of staff sees it."""
+    settings.STAFF_SECOND_FACTOR = False
+
+    def sit_down(user):
+        client.force_login(user)
+        return client
+
+    return sit_down
+
+
+def step(desk, trial, name: str):
+    return desk.post(reverse(f"admin:trials_trial_{name}", args=[trial.pk]), {"_form_submitted": "true"})
+
+
+def page(desk, trial) -> str:
+    return desk.get(reverse("admin:trials_trial_change", args=[trial.pk])).content.decode()
+
+
+def test_a_trial_goes_from_draft_to_closed_by_the_steps_that_its_state_allows(desk, tom, draft):
+    desk = desk(tom)
+    assert "Seal the list" in page(desk, draft)
+    assert "Open enrolment" not in page(desk, draft)
+    for name, status in [("seal", "ready"), ("verify", "ready"), ("start", "running"), ("close", "closed")]:
+        assert step(desk, draft, name).status_code == 200
+        assert Trial.objects.get().status == status
+    step(desk, draft, "lock_plan")
+    assert Trial.objects.get().plan_locked_at
+    assert step(desk, draft, "seal").status_code == 403
+
+
+def test_a_step_is_not_taken_by_following_a_link(desk, tom, draft):
+    desk(tom).get(reverse("admin:trials_trial_seal", args=[draft.pk]))
+    assert Trial.objects.get().status == "draft"
+
+
+def test_the_page_says_what_the_set_up_lacks(desk, tom, study):
+    trial = factories.trial(study, schedule=factories.SCHEDULE[:1], expected_people=60)
+    shown = page(desk(tom), trial)
+    assert "there would be no outcome" in shown
+    assert "5.0 people expected in each of 12" in shown
+    step(desk(tom), trial, "seal")
+    assert Trial.objects.get().status == "draft"
+
+
+def test_only_managers_of_the_study_see_the_trial(desk, tom, carol, trial):
+    url = reverse("admin:trials_trial_change", args=[trial.pk])
+    assert trial.title in desk(tom).get(url).content.decode()
+    stranger = people.member("tess", "trial_manager", people.study("other"))
+    assert desk(stranger).get(url).status_code == 302  # the admin's "does not exist"
+    assert trial.title not in desk(stranger).get(reverse("admin:trials_trial_changelist")).content.decode()
+    assert desk(carol).get(url).status_code == 403
+
+
+def test_no_page_shows_a_slot_or_an_arm_of_a_person(desk, tom, ada, trial):
+    enrolment = factories.allocated(ada, trial)
+    assert not admin.site.is_registered(Slot)
+    arm = enrolment.read_arm()
+    shown = desk(tom).get(reverse("admin:trials_enrolment_change", args=[enrolment.pk])).content.decode()
+    listed = desk(tom).get(reverse("admin:trials_enrolment_changelist")).content.decode()
+    for text in (shown, listed):
+        assert str(enrolment.participant) in text
+        assert arm.name not in text
+        assert enrolment.slot.stratum not in text
+    assert Enrolment.objects.count() == 1
