@@ -226,6 +226,7 @@ ACCOUNT_ADAPTER = "mhealth.people.adapters.AccountAdapter"
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "mhealth.people.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # a code counts for 30 s more: clocks differ, fingers are slow
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # staff accounts are made by an operator, nobody signs up
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/admin/"
@@ -287,6 +288,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "RiskStateEnum": "mhealth.safety.models.State",
+        "RiskSeverityEnum": "mhealth.safety.models.Severity",
         "TrialStatusEnum": "mhealth.trials.models.Trial.Status",
         "EnrolmentStatusEnum": "mhealth.trials.models.Enrolment.Status",
         "UnblindingStatusEnum": "mhealth.trials.models.UnblindingRequest.Status",

@@ -9,6 +9,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "participant": {},
     "clinician": {
         "people.participant": ("view",),
+        "people.consent": ("view",),
         "interventions.activity": ("add", "change", "view"),
         "interventions.version": ("add", "change", "view"),
         "interventions.decision": ("view",),
@@ -38,6 +39,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "people.careteam": ("add", "change", "view"),
         "people.studymember": ("add", "change", "delete", "view"),
         "people.enrolmentcode": ("add", "view"),
+        "people.consentdocument": ("add", "view"),
         "platform.auditevent": ("view",),
         "outcomes.instrumentversion": ("change", "view"),
         "safety.crisisresource": ("add", "change", "view"),

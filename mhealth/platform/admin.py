@@ -1,0 +1,88 @@
+"""Admin pages that leave a trace, and the trace itself."""
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+
+from mhealth.platform import audit
+from mhealth.platform.models import AuditEvent
+
+
+class AuditedAdmin(ModelAdmin):
+    """Every change by staff, and every read of people's rows, is an audit event: ids and field names, never values."""
+
+    def log_addition(self, request: HttpRequest, obj, message):
+        audit.record(actor=request.user, action="admin.added", subject=_subject(obj))
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj, message):
+        fields = [
+            name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
+        ]
+        audit.record(actor=request.user, action="admin.changed", subject=_subject(obj), fields=fields)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset):
+        for obj in queryset:
+            audit.record(actor=request.user, action="admin.deleted", subject=_subject(obj))
+        return super().log_deletions(request, queryset)
+
+
+class ReadOnlyAdmin(AuditedAdmin):
+    """Rows that staff may look at. Rows of people are narrowed to those this user may see, and reads are recorded."""
+
+    def get_queryset(self, request: HttpRequest):
+        rows = super().get_queryset(request)
+        return rows.visible_to(request.user) if hasattr(rows, "visible_to") else rows
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        shown = getattr(response, "context_data", {}).get("cl")
+        if shown:
+            audit.record(
+                actor=request.user, action="admin.listed", subject=self.model._meta.label, count=len(shown.result_list)
+            )
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        if obj:
+            audit.record(actor=request.user, action="admin.read", subject=_subject(obj))
+        return super().change_view(request, object_id, *args, **kwargs)
+
+
+def _subject(obj) -> str:
+    return f"{obj._meta.label}/{obj.pk}"
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ["at", "action", "subject", "actor", "details"]
+    list_filter = ["action"]
+    search_fields = ["subject", "actor"]
+    ordering = ["-id"]
+    list_per_page = 50
+
+
+def hide_accounts_of_libraries() -> None:
+    """Tokens, mail addresses and second factors are not edited by hand; roles come from people.roles."""
+    for label in (
+        "knox.AuthToken",
+        "account.EmailAddress",
+        "account.EmailConfirmation",
+        "mfa.Authenticator",
+        "auth.Group",
+    ):
+        model = apps.get_model(label)
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
