@@ -4,7 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 (the plug-in registers)
 
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
