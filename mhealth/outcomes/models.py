@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from mhealth.outcomes import scoring
 from mhealth.people.models import Participant
@@ -135,9 +137,9 @@ class Response(models.Model):
     """
 
     class WhyOut(models.TextChoices):
-        TOO_EARLY = "too_early", "This questionnaire was not open yet when you answered it."
-        TOO_LATE = "too_late", "This questionnaire was closed when you answered it."
-        RECEIVED_TOO_LATE = "received_too_late", "Your answers reached us more than a week after it had closed."
+        TOO_EARLY = "too_early", _("This questionnaire was not open yet when you answered it.")
+        TOO_LATE = "too_late", _("This questionnaire was closed when you answered it.")
+        RECEIVED_TOO_LATE = "received_too_late", _("Your answers reached us more than a week after it had closed.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     occasion = models.ForeignKey(Occasion, on_delete=models.CASCADE, related_name="responses")
@@ -170,8 +172,8 @@ class Response(models.Model):
     @property
     def sentence(self) -> str:
         if self.in_window:
-            return "Thank you, your answers are stored."
-        return f"{self.WhyOut(self.why_out).label} They are stored, but not counted with the others."
+            return gettext("Thank you, your answers are stored.")
+        return f"{self.WhyOut(self.why_out).label} {gettext('They are stored, but not counted with the others.')}"
 
     @property
     def _context(self) -> str:

@@ -111,6 +111,13 @@ def test_a_closed_window_is_said_plainly_and_nothing_is_lost(ada, phone, loaded)
     assert Response.objects.get().answers == answers(q3=1)
 
 
+def test_what_became_of_the_answers_is_said_in_the_persons_language(ada, phone, loaded):
+    client = phone(ada)
+    client.credentials(**client._credentials, HTTP_ACCEPT_LANGUAGE="de")
+    late = send(client, plan(ada, 30), answers())
+    assert late.json()["detail"].startswith("Dieser Fragebogen war geschlossen")
+
+
 def test_answers_of_yesterday_count_although_the_window_has_closed_since(ada, phone, loaded):
     closed = plan(ada, 8)
     reply = send(phone(ada), closed, answers(), at=closed.closes_at - timedelta(minutes=1))
