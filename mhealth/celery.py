@@ -21,12 +21,10 @@ def use_django_logging(**_kwargs: object) -> None:
 
 @worker_process_init.connect
 def warm_up(**_kwargs: object) -> None:
-    """Load what the worker's queues need, in the child: a forked parent with torch threads would hang."""
-    from django.conf import settings
-    from django.utils.module_loading import import_string
+    """Load models in the child: a forked parent that has run torch on several threads would leave it hanging."""
+    from mhealth.platform import embedded
 
-    for dotted in settings.WORKER_WARM_UP:
-        import_string(dotted)()
+    embedded.warm_up()
 
 
 task_postrun.connect(pulse.mark)

@@ -12,6 +12,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 log = logging.getLogger(__name__)
 _hints: queue.Queue[tuple[str, dict]] = queue.Queue(maxsize=10_000)
@@ -36,7 +37,17 @@ def start_if_no_broker() -> None:
     _thread.start()
 
 
+def warm_up() -> None:
+    """Load what the tasks need: here in the thread, and in every worker child (mhealth.celery)."""
+    for dotted in settings.WORKER_WARM_UP:
+        import_string(dotted)()
+
+
 def _run_forever() -> None:
+    try:
+        warm_up()
+    except ImportError as missing:
+        log.error("check-ins cannot be read here: %s is not installed (`make install`)", missing.name)
     while True:
         try:
             task_name, ids = _hints.get(timeout=TICK_S)
