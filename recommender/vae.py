@@ -410,7 +410,7 @@ class Recommender:
         if slope and centred:
             coefficient = slope / centred / self.logit_scale_
             for name, values in self._named_logits(history, context, activities, at).items():
-                value = coefficient * float(values[index] - values.mean())
+                value = float(coefficient * (values[index] - values.mean()))
                 if value:
                     parts[name] = parts.get(name, 0.0) + value
         return dict(sorted(parts.items(), key=lambda pair: -abs(pair[1])))
