@@ -287,6 +287,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "WorkStatusEnum": "mhealth.platform.leases.WorkStatus",
+        "ParticipantStatusEnum": "mhealth.people.models.Participant.Status",
+        "EmotionEnum": "mhealth.checkins.serializers.EMOTIONS",
         "RiskStateEnum": "mhealth.safety.models.State",
         "RiskSeverityEnum": "mhealth.safety.models.Severity",
         "TrialStatusEnum": "mhealth.trials.models.Trial.Status",
