@@ -16,6 +16,7 @@ from mhealth.safety import services as safety
 from mhealth.safety.models import Severity
 
 MEANINGLESS, NOTHING_AHEAD, WORTHLESS = 21, 10, 17
+BANDS = ("mild", "moderate", "severe", "extremely severe")  # that a study may choose from
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,20 @@ class Thresholds:
 
     @classmethod
     def of(cls, study: Study) -> "Thresholds":
-        own, default = study.settings.get("risk", {}), cls()
+        """What cannot be used is passed over: a slip in the settings must not keep answers from being stored."""
+        own = study.settings.get("risk")
+        own = own if isinstance(own, dict) else {}
+        band = own.get("routine_band")
         return cls(
-            item_21_severe=min(own.get("item_21_severe", 3), default.item_21_severe),
-            item_21_prompt=min(own.get("item_21_prompt", 2), default.item_21_prompt),
-            items_10_and_17=min(own.get("items_10_and_17", 3), default.items_10_and_17),
-            routine_band=own.get("routine_band", default.routine_band),
+            item_21_severe=_stricter(own.get("item_21_severe"), cls.item_21_severe),
+            item_21_prompt=_stricter(own.get("item_21_prompt"), cls.item_21_prompt),
+            items_10_and_17=_stricter(own.get("items_10_and_17"), cls.items_10_and_17),
+            routine_band=band if band in BANDS else cls.routine_band,
         )
+
+
+def _stricter(own: object, default: int) -> int:
+    return own if isinstance(own, int) and 1 <= own <= default else default
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,18 @@ class DutyAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest):
         return super().get_queryset(request).filter(study__members__user=request.user)
 
+    def save_model(self, request: HttpRequest, obj: Duty, form, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        audit.record(actor=request.user, action="duty.save", subject=f"safety.Duty/{obj.pk}")
+
+    def delete_model(self, request: HttpRequest, obj: Duty) -> None:
+        audit.record(actor=request.user, action="duty.delete", subject=f"safety.Duty/{obj.pk}")
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset) -> None:
+        for duty in queryset:
+            self.delete_model(request, duty)
+
     def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
         if db_field.name == "study":
             kwargs["queryset"] = Study.objects.filter(members__user=request.user)

@@ -115,8 +115,11 @@ class RiskEvent(models.Model):
     def act_within(self) -> timedelta:
         """The study may ask for faster action than ours, never for slower."""
         ours = ACT_WITHIN[Severity(self.severity)]
-        minutes = self.participant.study.settings.get("risk", {}).get("act_within_minutes", {}).get(self.severity)
-        return min(ours, timedelta(minutes=minutes)) if minutes else ours
+        try:
+            minutes = float(self.participant.study.settings["risk"]["act_within_minutes"][self.severity])
+        except (KeyError, TypeError, ValueError):  # a slip in the settings must not keep an event from being raised
+            return ours
+        return min(ours, timedelta(minutes=minutes)) if minutes > 0 else ours
 
     def start_clock(self, at: datetime) -> None:
         self.act_by = at + self.act_within()

@@ -97,6 +97,21 @@ def test_a_study_may_be_stricter_but_cannot_switch_the_severe_rule_off(ada, ben,
     }
 
 
+@pytest.mark.parametrize(
+    "slip", ["soon", ["severe"], {"item_21_severe": "3", "routine_band": "awful"}, {"item_21_severe": 0}]
+)
+def test_a_slip_in_the_settings_keeps_the_rules_as_they_are(ada, study, loaded, slip):
+    study.settings = {"risk": slip}
+    study.save()
+    ada.refresh_from_db()
+    say(ada, [3] * 21)
+    assert {rule: severity for rule, (severity, _) in events(ada).items()} == {
+        "dass21.item_21": "severe",
+        "dass21.items_10_and_17": "prompt",
+        "dass21.band": "routine",
+    }
+
+
 def test_repeats_join_the_event_and_raise_its_severity(ada, loaded):
     say(ada, answers(q21=2), days_ago=14)
     say(ada, answers(q21=3))

@@ -38,6 +38,13 @@ def test_a_study_may_ask_for_faster_action_but_not_for_slower(ada, ben, study, r
     assert raised(ada, severity="prompt", rule="other").act_within() == timedelta(hours=24)
 
 
+@pytest.mark.parametrize("slip", ["x", {"act_within_minutes": 5}, {"act_within_minutes": {"severe": "soon"}}])
+def test_a_slip_in_the_settings_leaves_the_clock_as_it_is(ada, study, raised, slip):
+    study.settings = {"risk": slip}
+    study.save()
+    assert raised(ada).act_within() == timedelta(hours=1)
+
+
 def test_a_repeat_joins_the_unclosed_event_of_its_rule(ada, ben, raised):
     first = raised(ada)
     again = raised(ada, evidence={"item_21": 3, "week": 2})

@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from mhealth.platform.models import AuditEvent
 from mhealth.safety.models import Duty, RiskEvent, RiskMove
 
 pytestmark = pytest.mark.django_db
@@ -105,3 +106,4 @@ def test_an_operator_plans_a_duty_of_their_own_study(study, team, ola, carol, de
     }
     assert desk(ola).post("/admin/safety/duty/add/", body).status_code == 302
     assert Duty.objects.get().clinician == carol
+    assert AuditEvent.objects.get(action="duty.save").actor == str(ola.pk)
