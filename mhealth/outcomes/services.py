@@ -78,7 +78,11 @@ def plan(
 def to_answer(user: User, now: datetime):
     """The person's own occasions that are open or coming, soonest first."""
     mine = Occasion.objects.visible_to(user).filter(participant__user=user, participant__status="active")
-    return mine.not_over(now).select_related("version__instrument").order_by("opens_at", "number", "id")
+    return (
+        mine.not_over(now)
+        .select_related("version__instrument")
+        .order_by("opens_at", "number", "version__instrument__slug", "id")
+    )
 
 
 def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict:

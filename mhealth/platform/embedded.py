@@ -44,6 +44,7 @@ def warm_up() -> None:
 
 
 def _run_forever() -> None:
+    current_app.loader.import_default_modules()  # a worker does this at start; without it tasks are not registered
     try:
         warm_up()
     except ImportError as missing:

@@ -55,10 +55,11 @@ def _addresses(users: Iterable[User]) -> list[str]:
 
 def _mail(addresses: list[str], event: RiskEvent) -> None:
     """Says that something waits and until when; nothing about whom or what."""
+    state = event.get_state_display().lower()
     send_mail(
         subject=f"[{event.participant.study.slug}] A {event.severity} risk event waits for you",
         message=(
-            f"A {event.severity} risk event is {event.get_state_display()} since {event.last_at:%Y-%m-%d %H:%M} UTC.\n"
+            f"A {event.severity} risk event is {state} since {event.last_at:%Y-%m-%d %H:%M} UTC.\n"
             f"Act by {event.act_by:%Y-%m-%d %H:%M} UTC: sign in and open the risk inbox, event {event.pk}.\n"
         ),
         from_email=settings.DEFAULT_FROM_EMAIL,
