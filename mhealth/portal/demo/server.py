@@ -34,11 +34,10 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def manage(folder: Path, *command: str) -> None:
-    """Run manage.py under the demo's settings; raise CalledProcessError with its message on stderr."""
-    subprocess.run(
-        [sys.executable, "manage.py", *command], env=environment(folder), check=True, stdout=subprocess.DEVNULL
-    )
+def manage(folder: Path, *command: str) -> str:
+    """Run manage.py under the demo's settings and return what it printed. Raises CalledProcessError."""
+    command = (sys.executable, "manage.py", *command)
+    return subprocess.run(command, env=environment(folder), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def free_port(wanted: int) -> int:
