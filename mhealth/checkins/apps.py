@@ -7,13 +7,16 @@ class CheckinsConfig(AppConfig):
     verbose_name = "Check-ins"
 
     def ready(self) -> None:
-        from mhealth.checkins import data_rights
+        from mhealth.checkins import data_rights, services
         from mhealth.people import registry
 
         registry.register(
             "checkins",
             export_person=data_rights.export_person,
             erase_person=data_rights.erase_person,
+            export_files=data_rights.media_held,
+            delete_media=services.delete_media,
+            withdraw=data_rights.withdraw_consent,
             covers=(
                 "checkins.CheckIn",
                 "checkins.Part",

@@ -1,7 +1,10 @@
 """A person's own data: what we hold on their check-ins, and its end."""
 
+from collections.abc import Iterator
+
 from mhealth.checkins import services
-from mhealth.checkins.models import CheckIn, PersonalReliability
+from mhealth.checkins.models import CheckIn, Part, PersonalReliability
+from mhealth.checkins.retention import MEDIA_KINDS
 from mhealth.people.models import Participant
 
 
@@ -26,6 +29,22 @@ def _exported(check_in: CheckIn) -> dict:
 
 def _is_text(part) -> bool:
     return part.media_type == "text/plain" and part.deleted_at is None
+
+
+def media_held(participant: Participant) -> Iterator[tuple[str, bytes]]:
+    """Photos and recordings that retention has not deleted yet, by check-in."""
+    parts = Part.objects.filter(check_in__participant=participant, kind__in=MEDIA_KINDS, deleted_at=None)
+    for part in parts.select_related("check_in__participant__data_key"):
+        yield f"{part.check_in_id}/{part.kind}.{part.media_type.rpartition('/')[2]}", part.content()
+
+
+def withdraw_consent(participant: Participant, scope: str) -> None:
+    """What a withdrawn modality sent is deleted now; what it said stays, and teaches no weight any more."""
+    from mhealth.checkins import reliability
+
+    if scope in Part.Kind.values:
+        services.delete_media(participant, [scope])
+        reliability.relearn(participant)
 
 
 def erase_person(participant: Participant) -> None:

@@ -19,6 +19,8 @@ from mhealth.platform.leases import WorkStatus
 from mhealth.platform.models import IdempotencyRecord
 from mhealth.platform.problems import Problem
 
+SHELF = "exports"
+
 
 class NoErasurePending(Problem):
     default_code = "no-erasure-pending"
@@ -46,24 +48,24 @@ def ask_for_export(participant: Participant) -> DataExport:
 def write_export(export: DataExport) -> None:
     """Collect, seal and store; under the lease of the row."""
     plain = archive(export.participant)
-    name = media.store().put(export.participant.data_key.seal(plain, export.place))
+    name = media.store(SHELF).put(export.participant.data_key.seal(plain, export.place))
     try:
         export.finish(WorkStatus.DONE, file=name, size=len(plain))
     except Exception:
-        media.store().delete(name)
+        media.store(SHELF).delete(name)
         raise
 
 
 def read_export(export: DataExport) -> bytes:
     """Raises MediaGone."""
-    return export.participant.data_key.unseal(media.store().get(export.file), export.place)
+    return export.participant.data_key.unseal(media.store(SHELF).get(export.file), export.place)
 
 
 def discard_exports(exports: models.QuerySet) -> int:
     discarded = 0
     for export in exports:
         if export.file:
-            media.store().delete(export.file)
+            media.store(SHELF).delete(export.file)
         export.delete()
         discarded += 1
     return discarded

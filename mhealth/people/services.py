@@ -6,6 +6,7 @@ import uuid
 from datetime import timedelta
 from functools import partial
 
+import structlog
 from allauth.account.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
@@ -30,8 +31,11 @@ from mhealth.people.models import (
     User,
 )
 from mhealth.platform import audit
+from mhealth.platform.leases import describe
 from mhealth.platform.models import DataKey
 from mhealth.platform.problems import Problem
+
+log = structlog.get_logger(__name__)
 
 
 class EnrolmentCodeUnknown(Problem):
@@ -246,10 +250,17 @@ def withdraw_consent(participant: Participant, *, scope: str) -> Consent:
         language=last.language,
         digest=last.text_digest,
     )
-    for room in registry.from_the_top():
-        # robust: a fault in one room must not undo the person's word, nor stop the other rooms
-        transaction.on_commit(partial(room.withdraw, participant, scope), robust=True)
+    transaction.on_commit(partial(_stop_what_rested_on, participant, scope))
     return consent
+
+
+def _stop_what_rested_on(participant: Participant, scope: str) -> None:
+    """A fault in one room undoes neither the person's word nor the work of the other rooms."""
+    for room in registry.from_the_top():
+        try:
+            room.withdraw(participant, scope)
+        except Exception as fault:
+            log.error("a room failed to follow a withdrawal", scope=scope, fault=describe(fault))
 
 
 @transaction.atomic

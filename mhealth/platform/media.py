@@ -46,8 +46,9 @@ class FolderStore:
         return self.folder / name[:2] / uuid.UUID(hex=name).hex
 
 
-def store() -> FolderStore:
+def store(shelf: str = "") -> FolderStore:
+    """The folder of what check-ins hold, or a named shelf beside it whose files they do not count as theirs."""
     url = urlparse(settings.MEDIA_STORE_URL)
     if url.scheme != "file":
         raise ImproperlyConfigured("MEDIA_STORE_URL must be file:///folder")
-    return FolderStore(Path(url.path))
+    return FolderStore(Path(url.path) / shelf)

@@ -4,7 +4,14 @@ from mhealth.people.models import Participant, Scope
 from mhealth.trials import services
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest, Withdrawal
 
-COVERS = ("trials.Enrolment", "trials.Withdrawal", "trials.AdverseEvent", "trials.Deviation")
+COVERS = (
+    "trials.Enrolment",
+    "trials.Slot",
+    "trials.Withdrawal",
+    "trials.AdverseEvent",
+    "trials.Deviation",
+    "trials.UnblindingRequest",
+)
 KEEPS = COVERS  # rows that a flow of participants counts; nothing in them says who
 
 

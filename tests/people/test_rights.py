@@ -169,7 +169,7 @@ def test_the_stored_export_is_sealed_and_goes_after_a_week(ada, media_folder):
     DataExport.objects.update(finished_at=timezone.now() - timedelta(days=8))
     tasks.sweep_exports()
     assert not DataExport.objects.exists()
-    assert not list(media.store().names())
+    assert not list(media.store("exports").names())
 
 
 def test_asking_twice_makes_one_export(ada):
@@ -215,7 +215,7 @@ def test_a_due_erasure_leaves_an_empty_row_and_touches_nobody_else(ada, ben, roo
     assert ("erase", ada.pk) in room
     assert not User.objects.filter(email="ada@example.org").exists()
     assert not Consent.objects.filter(participant=ada).exists()
-    assert not list(media.store().names())
+    assert not list(media.store("exports").names())
     with pytest.raises(KeyDestroyed):
         DataKey.objects.get(pk=ada.data_key_id).unseal(sealed, "somewhere")
     assert AuditEvent.objects.filter(action="erasure.done", subject=f"people.Participant/{ada.pk}").exists()
