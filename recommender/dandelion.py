@@ -118,7 +118,7 @@ class Dandelion:
     def best(self) -> Result | None:
         """The best result so far, the earliest of equals."""
         told = [result for result in self.results if result.value is not None]
-        return min(told, key=lambda result: result.value, default=None)
+        return min(told, key=_value_of, default=None)
 
     def ask(self, n: int = 1) -> list[Trial]:
         """Return up to n trials; fewer at the end of the budget, of the space or of a generation.
@@ -165,7 +165,7 @@ class Dandelion:
         rng = np.random.default_rng([self.seed, number])
         told = [result for result in self.results if result.value is not None]
         if number < len(self._start) or len(told) < 2:
-            candidates = [*self._start[number : number + 1], *rng.random((POOL, self.space.dimension))]
+            candidates = np.vstack([*self._start[number : number + 1], rng.random((POOL, self.space.dimension))])
         else:
             candidates = self._screened(told, number, rng)
         for candidate in candidates:
@@ -186,7 +186,7 @@ class Dandelion:
         points = np.array([self.space.encode(result.config) for result in told])
         values = np.array([result.value for result in told], dtype=float)
         pool = candidates_of(points, values, 1 - number / self.budget, rng)
-        canonical = np.array([self.space.encode(self.space.decode(candidate)) for candidate in pool])
+        canonical = self.space.canonical(pool)
         gain = self._improvement(points, warped(values), canonical)
         return canonical[np.argsort(-gain, kind="stable")]
 
@@ -230,7 +230,7 @@ class Dandelion:
         told = [result for result in self.results if result.number < t * n and result.value is not None]
         elite = self._generation[0][0]
         if told:
-            best = min(told, key=lambda result: (result.value, result.number)).number
+            best = min(told, key=lambda result: (_value_of(result), result.number)).number
             elite = self._generation[best // n][best % n]
         generations = max(math.ceil(self.budget / n), 2)
         return paper_iteration(self._generation[t - 1], elite, t + 1, generations, low, high, rng)
@@ -247,6 +247,7 @@ class Dandelion:
         }
 
     def _open_journal(self) -> None:
+        assert self._journal
         if not self._journal.exists() or self._journal.stat().st_size == 0:
             self._write(self._header())
             return
@@ -271,6 +272,10 @@ class Dandelion:
         if self._journal:
             with self._journal.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+
+
+def _value_of(result: Result) -> float:
+    return math.inf if result.value is None else result.value
 
 
 def paper_iteration(
@@ -353,11 +358,12 @@ def _start_points(space: Space, budget: int, seed: int, warm_start) -> list[np.n
     """The best of earlier studies, then scrambled Sobol points; at most a quarter of the budget."""
     count = max(min(2 * space.dimension, budget // 4), 4)
     earlier = []
-    for config, _ in sorted(warm_start, key=lambda pair: pair[1])[: count // 2]:
+    for config, _ in sorted(warm_start, key=lambda pair: pair[1]):
         try:
             earlier.append(space.encode(config))
         except InvalidSpace:  # the space has changed since: that configuration exists no more
             continue
+    earlier = earlier[: count // 2]
     sobol = qmc.Sobol(space.dimension, scramble=True, rng=np.random.default_rng(seed))
     fresh = sobol.random_base2(math.ceil(math.log2(count)))[: count - len(earlier)]
     return [*earlier, *fresh]

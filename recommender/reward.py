@@ -220,7 +220,7 @@ class RewardHead:
 
     def without(self, block: str) -> RewardHead:
         """The same posterior with every coefficient of a context block integrated out."""
-        keep = np.array([block not in self._blocks_of(name) for name in self.names_])
+        keep = self._outside(block)
         blocks = tuple(name for name in self.config.blocks if name != block)
         other = RewardHead.__new__(RewardHead)
         other.__dict__.update(self.__dict__)
@@ -269,6 +269,10 @@ class RewardHead:
         ]
         names = tuple(name for _, members in groups for name in members)
         return names, np.array([sd for sd, members in groups for _ in members])
+
+    def _outside(self, block: str) -> np.ndarray:
+        """Which coefficients do not belong to a context block, (d,) bool."""
+        return np.array([block not in self._blocks_of(name) for name in self.names_])
 
     def _blocks_of(self, name: str) -> set[str]:
         return {BLOCK_OF[part] for part in name.split("*")[1:] if part in BLOCK_OF}
@@ -319,6 +323,11 @@ class PersonalReward:
         self.mean = self.mean + gain * (row.reward - v @ self.mean) / spread
         self.covariance = self.covariance - np.outer(gain, gain) / spread
         self.updates += 1
+
+    def without(self, block: str) -> PersonalReward:
+        """The same posterior with every coefficient of a context block integrated out."""
+        keep = np.concatenate([self.head._outside(block), np.ones(len(self.head.person_variance), dtype=bool)])
+        return PersonalReward(self.head.without(block), self.mean[keep], self.covariance[np.ix_(keep, keep)])
 
     def score(self, context: np.ndarray, activities: Sequence[Activity] | None = None, extra=None):
         """Return the expected reward of each activity, (N,), and the sd of what tells them apart, (N,).

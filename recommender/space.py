@@ -71,7 +71,9 @@ class Space:
         self.settings = dict(settings)
         for name, setting in self.settings.items():
             _check(name, setting, list(self.settings)[: list(self.settings).index(name)], self.settings)
-        self.slices, low, high = {}, [], []
+        self.slices: dict[str, slice] = {}
+        low: list[float] = []
+        high: list[float] = []
         for name, setting in self.settings.items():
             bounds = _native_bounds(setting)
             self.slices[name] = slice(len(low), len(low) + len(bounds))
@@ -99,6 +101,12 @@ class Space:
         if left:
             raise InvalidSpace(f"not settings of this space here: {', '.join(sorted(left))}")
         return unit
+
+    def canonical(self, points: np.ndarray) -> np.ndarray:
+        """Move each point to the one that its configuration is encoded as, (n, D)."""
+        if all(isinstance(s, Float | Log) and s.low < s.high and not s.when for s in self.settings.values()):
+            return points
+        return np.array([self.encode(self.decode(point)) for point in points])
 
     def from_native(self, native: np.ndarray) -> np.ndarray:
         """Map the native box onto the unit cube; a coordinate without width maps to 0.5."""

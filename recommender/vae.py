@@ -772,14 +772,14 @@ class Recommender:
     @torch.no_grad()
     def _all_parts(self, batch: Batch, items: Items) -> dict[str, np.ndarray]:
         parts = self.network_.linear_parts(batch, items)
-        if float(self.network_.gain) != 0.0:
+        if self.network_.gain.item() != 0.0:
             z = self.network_.expected_z(batch, self.network_.keys(self.items_))
             parts["latent"] = self.network_.latent_part(z, self.network_.keys(items))
         b, n = len(batch.context), len(items.ids)
         return {name: part.double().numpy() * np.ones((b, n)) for name, part in parts.items()}
 
-    def _parts(self, asked, activities: Sequence[Activity] | None) -> dict[str, np.ndarray]:
-        """Parts of the logits for (history, context, at) triples, each (B, N)."""
+    def _asked(self, asked) -> tuple[_People, list[_Moment]]:
+        """Moments of (history, context, at) triples; without `at`, the last delivery's."""
         people = self._people([history for history, _, _ in asked])
         moments = []
         for p, (_, context, at) in enumerate(asked):
@@ -787,7 +787,12 @@ class Recommender:
             at_s = at.timestamp() if at else float(past.max(initial=0.0))
             length = int((past <= at_s).sum())
             moments.append(_Moment(p, length, at_s, (context or Context()).vector()))
+        return people, moments
+
+    def _parts(self, asked, activities: Sequence[Activity] | None) -> dict[str, np.ndarray]:
+        """Parts of the logits for (history, context, at) triples, each (B, N)."""
         items = self._items(activities)
+        people, moments = self._asked(asked)
         return self._all_parts(self._batch(people, moments, self.ease_, items=items), items)
 
     def _named_logits(self, history, context, activities, at) -> dict[str, np.ndarray]:
@@ -810,7 +815,7 @@ class Recommender:
                 x[self.place_[delivery.activity]] += _strength(delivery)
         raw = x @ self.ease_
         spread = float(raw.std())
-        scale = float(self.network_.tau.detach()) / spread if spread > 1e-9 else 0.0
+        scale = self.network_.tau.item() / spread if spread > 1e-9 else 0.0
         parts = {}
         for j in np.flatnonzero(x):
             share = scale * x[j] * (self.ease_[j] - self.ease_[j].mean())

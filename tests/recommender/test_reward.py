@@ -85,7 +85,8 @@ def test_personal_effects_are_shrunken_towards_everybody():
 
 @pytest.mark.parametrize("emotion", [UNIFORM, None])
 def test_an_emotion_that_says_nothing_ranks_like_a_head_without_the_emotion_block(emotion):
-    head = RewardHead(catalogue()).fit(rows_of())
+    people = rows_of()
+    head = RewardHead(catalogue()).fit(people).personal(in_fit=people[0][:3], since=people[0][3:])
     context = Context(emotion=emotion, modality_weights={"face": 0.9}, dass={"depression": 30}).vector()
     mean, sd = head.score(context)
     mean_without, sd_without = head.without("emotion").score(context)

@@ -1,0 +1,169 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from recommender.__main__ import main
+from recommender.evaluation import BadPairs, split
+from recommender.log import BadLog, line_of, read_log
+from recommender.vae import Recommender
+from tests.recommender.worlds import log
+
+SPACE = {"x": {"type": "float", "low": -5, "high": 5}, "kind": {"type": "categorical", "choices": ["a", "b"]}}
+OBJECTIVE = "import sys; x, kind = float(sys.argv[1]), sys.argv[2]; print('working'); print((x - 2)**2 + (kind == 'b'))"
+
+
+@pytest.fixture
+def space_file(tmp_path):
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(SPACE))
+    return path
+
+
+@pytest.fixture
+def log_file(tmp_path):
+    histories, _, activities = log(people=20, deliveries=10)
+    by_id = {activity.id: activity for activity in activities}
+    path = tmp_path / "log.jsonl"
+    lines = [line_of(f"p{p:02}", d, by_id[d.activity]) for p, history in enumerate(histories) for d in history]
+    path.write_text("\n".join(reversed(lines)) + "\n")  # any order
+    return path
+
+
+def test_any_command_that_prints_a_number_is_tuned(space_file, tmp_path, capsys):
+    script = tmp_path / "objective.py"
+    script.write_text(OBJECTIVE)
+    journal = tmp_path / "journal.jsonl"
+    line = f"{sys.executable} {script} {{x}} {{kind}}"
+    arguments = ["tune", "--space", str(space_file), "--command", line, "--budget", "24", "--batch", "2"]
+    arguments += ["--workers", "2", "--journal", str(journal)]
+    assert main(arguments) == 0
+    best = json.loads(capsys.readouterr().out)
+    assert best["config"]["kind"] == "a"
+    assert best["config"]["x"] == pytest.approx(2, abs=0.3)
+    assert best["value"] == pytest.approx((best["config"]["x"] - 2) ** 2)
+    assert main(arguments) == 0  # the journal is complete: nothing runs again
+    assert json.loads(capsys.readouterr().out) == best
+
+
+def test_maximise_turns_the_sign_round(space_file, capsys):
+    line = f"{sys.executable} -c 'print(-({{x}} - 1) ** 2)'"
+    assert main(["tune", "--space", str(space_file), "--command", line, "--maximise", "--budget", "12"]) == 0
+    best = json.loads(capsys.readouterr().out)
+    assert best["value"] == pytest.approx(-((best["config"]["x"] - 1) ** 2))
+
+
+def test_a_command_that_always_fails_is_said_to(space_file, capsys):
+    line = f"{sys.executable} -c 'print(1); raise SystemExit(3)'"
+    assert main(["tune", "--space", str(space_file), "--command", line, "--budget", "3"]) == 1
+    assert "every trial failed" in capsys.readouterr().err
+
+
+def test_a_log_is_trained_on_and_the_saved_model_ranks(log_file, tmp_path, capsys):
+    out = tmp_path / "model"
+    assert main(["train", "--log", str(log_file), "--out", str(out), "--tune", "2"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["people"], summary["activities"]) == (20, 9)
+    read = read_log(log_file)
+    model = Recommender.load(out)
+    assert {one.activity for one in model.rank(read.histories[0], read.contexts[0][-1])} == {f"a{i}" for i in range(9)}
+    assert model.config.width != 32 or model.config.latent != 16  # the tuned ones
+
+
+def test_a_log_reads_back_what_was_written(log_file):
+    histories, contexts, activities = log(people=20, deliveries=10)
+    read = read_log(log_file)
+    assert (read.histories, read.contexts, read.activities) == (histories, contexts, activities)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"at": "2026-05-03T18:20:00"}, "line 2: at needs a UTC offset"),
+        ({"at": None}, "line 2"),
+        ({"completed": 1}, "line 2: completed must be"),
+        ({"helpfulness": 9}, "line 2: helpfulness must be"),
+        ({"probability": 0}, "line 2: probability"),
+        ({"context": {"emotion": {"joy": 1}}}, "line 2: emotion has no 'joy'"),
+        ({"context": 5}, "line 2"),
+    ],
+)
+def test_a_wrong_line_of_a_log_is_named(log_file, change, said):
+    lines = log_file.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), **change})
+    log_file.write_text("\n".join(lines))
+    with pytest.raises(BadLog, match=said):
+        read_log(log_file)
+
+
+@pytest.fixture
+def pairs_file(tmp_path):
+    rng = np.random.default_rng(0)
+    taste = np.array([[0.6] * 8 + [0.05] * 8, [0.05] * 8 + [0.6] * 8])
+    x = rng.random((80, 16)) < taste[np.arange(80) % 2]
+    part = rng.choice(3, size=x.shape, p=[0.6, 0.2, 0.2])
+    path = tmp_path / "pairs.npz"
+    np.savez(path, **{name: np.argwhere(x & (part == i)) for i, name in enumerate(("train", "valid", "test"))})
+    return path
+
+
+@pytest.mark.parametrize("protocol", ["temporal", "strong"])
+def test_models_are_compared_on_an_interaction_file(pairs_file, tmp_path, protocol):
+    out = tmp_path / "rows.json"
+    assert main(["evaluate", "--pairs", str(pairs_file), "--protocol", protocol, "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())
+    assert all(set(row) == {"model", "metric", "k", "mean"} for row in rows)
+    recall = {row["model"]: row["mean"] for row in rows if (row["metric"], row["k"]) == ("ndcg", 10)}
+    assert set(recall) == {"popularity", "ease", "ed-att-vae"}
+    assert recall["ease"] > recall["popularity"] + 0.05
+    assert recall["ed-att-vae"] > recall["popularity"] + 0.05
+
+
+def test_held_out_users_and_targets_are_never_fitted_on(pairs_file):
+    with np.load(pairs_file) as file:
+        pairs = dict(file)
+    temporal, strong = (split(pairs, protocol, seed=0) for protocol in ("temporal", "strong"))
+    assert not (temporal.fitted * temporal.test_wanted).any()
+    assert not (temporal.test_closed * temporal.test_wanted).any()
+    assert len(strong.fitted) == 80 - len(strong.test_shown) - len(strong.valid_shown)
+    assert not (strong.test_shown * strong.test_wanted).any()
+    held_out = strong.valid_shown, strong.valid_wanted, strong.test_shown, strong.test_wanted
+    assert sum(part.sum() for part in (strong.fitted, *held_out)) == sum(map(len, pairs.values()))
+
+
+def test_bad_input_is_one_line_and_exit_code_2(space_file, pairs_file, tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    bad_pairs = tmp_path / "bad.npz"
+    np.savez(bad_pairs, train=np.array([[0, -1]]), test=np.array([[0, 1]]))
+    out = str(tmp_path / "out")
+    wrong = [
+        ["tune", "--space", str(tmp_path / "none.json"), "--command", "true"],
+        ["tune", "--space", str(empty), "--command", "true"],
+        ["tune", "--space", str(space_file), "--command", "no-such-program-here {x}"],
+        ["tune", "--space", str(space_file), "--command", "echo {y}"],
+        ["tune", "--space", str(space_file), "--command", "echo '"],
+        ["train", "--log", str(empty), "--out", out],
+        ["train", "--log", str(tmp_path), "--out", out],
+        ["evaluate", "--pairs", str(empty), "--protocol", "strong", "--out", out],
+        ["evaluate", "--pairs", str(bad_pairs), "--protocol", "strong", "--out", out],
+        ["evaluate", "--pairs", str(pairs_file), "--protocol", "temporal", "--out", str(tmp_path / "no" / "out")],
+    ]
+    for arguments in wrong:
+        assert main(arguments) == 2, arguments
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith(f"recommender {arguments[0]}: ")
+
+
+def test_too_few_users_cannot_be_held_out():
+    pairs = {"train": np.array([[0, 1], [1, 2]]), "test": np.array([[0, 2]])}
+    with pytest.raises(BadPairs, match="ten users"):
+        split(pairs, "strong", 0)
+
+
+def test_the_command_line_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "recommender", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(word in done.stdout for word in ("tune", "train", "evaluate"))
