@@ -1,6 +1,7 @@
 """Questionnaires: load instruments, plan occasions, receive answers, score and screen them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 
 from django.db import transaction
@@ -58,20 +59,18 @@ def plan(
     slots = windows.parse_schedule(schedule, version.min_days_between)
     mine = participant.occasions.filter(version__instrument__slug=instrument_slug)
     known = set(mine.values_list("name", flat=True))
-    for number, slot in enumerate(slots, start=1):
-        if slot.name in known:
-            continue
-        window = windows.window(slot, start_date, participant.zone)
-        Occasion.objects.create(
+    Occasion.objects.bulk_create(
+        Occasion(
             participant=participant,
             version=version,
             number=number,
             name=slot.name,
             language=language or "",
-            opens_at=window.opens_at,
-            due_at=window.due_at,
-            closes_at=window.closes_at,
+            **asdict(windows.window(slot, start_date, participant.zone)),
         )
+        for number, slot in enumerate(slots, start=1)
+        if slot.name not in known
+    )
     return list(mine.filter(name__in=[slot.name for slot in slots]).order_by("opens_at", "number"))
 
 

@@ -121,6 +121,25 @@ class RiskEvent(models.Model):
             return ours
         return min(ours, timedelta(minutes=minutes)) if minutes > 0 else ours
 
+    def open(self, at: datetime) -> None:
+        self.opened_at = self.last_at = at
+        # The clock runs from when we learned of it: answers may arrive days after they were given.
+        self.start_clock(timezone.now())
+        self.save(force_insert=True)
+
+    def join(self, severity: str, evidence: dict, at: datetime) -> None:
+        """Take a repeat in. One as bad or worse than what somebody has looked at asks for a human again."""
+        worse = RANK[Severity(severity)] < RANK[Severity(self.severity)]
+        equal = severity == self.severity
+        self.repeats += 1
+        self.last_at = max(self.last_at, at)
+        if worse or equal:
+            self.severity, self.evidence = severity, evidence
+        if worse or (equal and severity != Severity.ROUTINE and self.state != State.OPEN):
+            self.state = State.OPEN
+            self.start_clock(timezone.now())
+        self.save()
+
     def start_clock(self, at: datetime) -> None:
         self.act_by = at + self.act_within()
         self.alerts = 0

@@ -12,7 +12,7 @@ from mhealth.platform.access import roles_of
 from mhealth.platform.hints import hint
 from mhealth.platform.problems import Problem
 from mhealth.safety.crisis import crisis_card, load_crisis_resources  # noqa: F401 (part of this room's front)
-from mhealth.safety.models import RANK, RiskEvent, RiskMove, Severity, State
+from mhealth.safety.models import RiskEvent, RiskMove, Severity, State
 
 
 class MoveNotAllowed(Problem):
@@ -47,44 +47,19 @@ def raise_event(
     """
     at = at or timezone.now()
     # The person's row is the lock: two answers at once cannot open two events of one rule.
-    participant = (
-        Participant.objects.select_for_update(of=("self",), no_key=True).select_related("study").get(pk=participant.pk)
-    )
-    event = RiskEvent.objects.unclosed().filter(participant=participant, rule=rule).first()
-    action = "risk.repeat" if event else "risk.open"
+    people = Participant.objects.select_for_update(of=("self",), no_key=True).select_related("study")
+    participant = people.get(pk=participant.pk)
+    known = RiskEvent.objects.select_for_update(no_key=True).unclosed().filter(participant=participant, rule=rule)
+    event = known.first()
     if event:
-        _join(event, severity, evidence, at)
+        event.join(severity, evidence, at)
     else:
-        event = RiskEvent(
-            participant=participant,
-            source=source,
-            severity=severity,
-            rule=rule,
-            evidence=evidence,
-            opened_at=at,
-            last_at=at,
-        )
-        # The clock runs from when we learned of it: answers may arrive days after they were given.
-        event.start_clock(timezone.now())
-        event.save(force_insert=True)
+        event = RiskEvent(participant=participant, source=source, rule=rule, severity=severity, evidence=evidence)
+        event.open(at)
+    action = "risk.repeat" if event.repeats else "risk.open"
     audit.record(actor=actor, action=action, subject=event.subject, severity=event.severity, rule=rule)
     transaction.on_commit(_hint_alerts)
     return event
-
-
-def _join(event: RiskEvent, severity: str, evidence: dict, at: datetime) -> None:
-    worse = RANK[Severity(severity)] < RANK[Severity(event.severity)]
-    equal = severity == event.severity
-    event.repeats += 1
-    event.last_at = max(event.last_at, at)
-    if worse or equal:
-        event.evidence = evidence
-    if worse:
-        event.severity = severity
-    if worse or (equal and severity != Severity.ROUTINE and event.state != State.OPEN):
-        event.state = State.OPEN
-        event.start_clock(timezone.now())
-    event.save()
 
 
 def _hint_alerts() -> None:
