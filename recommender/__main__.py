@@ -12,10 +12,10 @@ from typing import Any
 from recommender.dandelion import JournalMismatch, Result
 from recommender.evaluation import PROTOCOLS, BadPairs, evaluate
 from recommender.log import BadLog, DecisionLog, read_log
-from recommender.space import Float, Int, InvalidSpace, Log, Space
+from recommender.space import Float, Int, InvalidSpace, Log, Setting, Space
 from recommender.tuning import Command, UnusableCommand, minimise
 
-VAE_SPACE = {
+VAE_SPACE: dict[str, Setting] = {
     "regularisation": Log(0.5, 500),
     "width": Int(8, 48),
     "latent": Int(4, 32),
@@ -59,7 +59,7 @@ def tune(options: argparse.Namespace) -> int:
         journal=options.journal,
         heard=heard,
     )
-    if study.best is None:
+    if study.best is None or study.best.value is None:
         print("recommender tune: every trial failed", file=sys.stderr)
         return 1
     best = {"value": command.sign * study.best.value, "config": study.best.config, "trials": len(study.results)}

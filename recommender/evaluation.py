@@ -64,7 +64,7 @@ def split(pairs: dict[str, np.ndarray], protocol: str, seed: int) -> Split:
     users, items = (1 + max(int(array[:, c].max(initial=0)) for array in pairs.values()) for c in (0, 1))
     tables = {name: _table(array, users, items) for name, array in pairs.items()}
     if protocol == "strong":
-        return _strong(sum(tables.values()) > 0, seed)
+        return _strong(np.sum(list(tables.values()), axis=0) > 0, seed)
     train, valid = tables["train"], tables.get("valid")
     if valid is None:
         valid = train * (np.random.default_rng(seed).random(train.shape) < 0.1)

@@ -258,8 +258,8 @@ def thompson_probabilities(mean: Sequence[float], sd: Sequence[float], draws: in
 
     mean, sd: (m,). Ties (only possible without uncertainty) are shared.
     """
-    mean, sd = np.asarray(mean, dtype=float), np.asarray(sd, dtype=float)
-    samples = mean + sd * _normals(seed, _POSTERIOR, draws * len(mean)).reshape(draws, len(mean))
+    normals = _normals(seed, _POSTERIOR, draws * len(mean)).reshape(draws, len(mean))
+    samples = np.asarray(mean, dtype=float) + np.asarray(sd, dtype=float) * normals
     best = samples == samples.max(axis=1, keepdims=True)  # (draws, m)
     return (best / best.sum(axis=1, keepdims=True)).sum(axis=0) / draws
 

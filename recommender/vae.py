@@ -295,6 +295,11 @@ class Recommender:
     After `fit`: report_ says what the validation kept, and with which figures.
     """
 
+    report_: dict[str, Any]
+    data_until_: datetime | None  # the last delivery learnt from
+    outcomes_: OutcomeModel | None
+    reward_head_: RewardHead | None  # None without contexts
+
     def __init__(self, config: VaeConfig | None = None, seed: int = 0) -> None:
         self.config, self.seed = config or VaeConfig(), seed
 
@@ -348,7 +353,7 @@ class Recommender:
     ) -> np.ndarray:
         """Return the engagement logit of each activity, (N,), in the order given (default: the catalogue)."""
         parts = self._parts([(history, context, at)], activities)
-        return np.sum([np.broadcast_to(part[0], part[0].shape) for part in parts.values()], axis=0)
+        return _total(parts)[0]
 
     def logits_of_matrix(self, x: np.ndarray, batch: int = 512) -> np.ndarray:
         """Return engagement logits for rows of interactions without times, (U, N)."""
@@ -471,7 +476,8 @@ class Recommender:
         self.network_.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         self.network_.eval()
         self.ease_ = tensors["ease.weights"].numpy()
-        self.report_, self.data_hash_, self.logit_scale_ = card["report"], card["data_hash"], card["logit_scale"]
+        self.report_ = card["report"]
+        self.data_hash_, self.logit_scale_ = card["data_hash"], card["logit_scale"]
         self.data_until_ = datetime.fromisoformat(card["data_until"]) if card["data_until"] else None
         if card["outcomes"]:
             self.outcomes_ = OutcomeModel.from_dict(card["outcomes"])
@@ -494,11 +500,11 @@ class Recommender:
             network = Network(self.config, len(self.activities_), len(self.attribute_names_), n_context)
         self.network_ = network.to(self.dtype_)
         self.ease_ = np.zeros((len(self.activities_),) * 2)
-        self.report_: dict[str, Any] = {}
+        self.report_ = {}
         self.data_hash_, self.logit_scale_ = "", 1.0
-        self.data_until_: datetime | None = None
-        self.outcomes_: OutcomeModel | None = None
-        self.reward_head_: RewardHead | None = None
+        self.data_until_ = None
+        self.outcomes_ = None
+        self.reward_head_ = None
 
     def _items(self, activities: Sequence[Activity] | None) -> Items:
         activities = self.activities_ if activities is None else activities
@@ -581,7 +587,7 @@ class Recommender:
         """Train on random shares of each row, judge on the validation rows."""
         if not (x > 0).any():
             raise NothingToLearn("no interaction")
-        self.data_hash_ = hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
+        self.data_hash_ = hashlib.sha256(x.tobytes()).hexdigest()
         fitted = x
         if shown is None or wanted is None:
             fitted, shown, wanted = _hold_out_people(x, np.random.default_rng(self.seed))
@@ -675,7 +681,8 @@ class Recommender:
         A person with more targets weighs the KL term by their number, as the likelihood does (RecVAE, eq. 12).
         """
         network = self.network_
-        logits = sum(network.linear_parts(batch, self.items_).values())
+        parts = network.linear_parts(batch, self.items_)
+        logits = parts["bias"] + parts["linear"] + parts["repeat"] + parts["context"]
         kl, rate = torch.zeros(()), torch.zeros(())
         if deep:
             keys = network.keys(self.items_)
@@ -824,13 +831,13 @@ class Recommender:
 
     def _matrix_logits(self, x: np.ndarray) -> np.ndarray:
         batch = self._matrix_batch(x, x @ self.ease_, None)
-        return sum(self._all_parts(batch, self.items_).values())
+        return _total(self._all_parts(batch, self.items_))
 
     def _ndcg_of_moments(self, judged: list[tuple[list[_Moment], Batch]]) -> np.ndarray:
         """Mean NDCG of the activity engaged with next, per person, (P,)."""
         values: dict[int, list[float]] = defaultdict(list)
         for part, batch in judged:
-            logits = sum(self._all_parts(batch, self.items_).values())
+            logits = _total(self._all_parts(batch, self.items_))
             target = np.take_along_axis(logits, np.array([[m.target] for m in part]), axis=1)
             rank = (logits > target).sum(axis=1) + ((logits == target).sum(axis=1) + 1) / 2  # ties share a place
             for m, value in zip(part, 1 / np.log2(1 + rank), strict=True):
@@ -849,7 +856,7 @@ class Recommender:
         """Fit the reward head on every moment, with the engagement logit as a column."""
         parts = [[moments[i] for i in chosen] for chosen in _chunks(np.arange(len(moments)), 1024)]
         batches = (self._all_parts(self._batch(people, part, self.ease_), self.items_) for part in parts)
-        logits = np.concatenate([sum(named.values()) for named in batches])
+        logits = np.concatenate([_total(named) for named in batches])
         self.logit_scale_ = float(logits.std(axis=1).mean()) or 1.0
         rows: dict[int, list[Row]] = defaultdict(list)
         for m, logit in zip(moments, logits, strict=True):
@@ -864,25 +871,25 @@ class Recommender:
 
     def _personal(self, history: Sequence[Delivery], in_training: bool) -> PersonalReward:
         """The person's posterior from the deliveries that carry a context."""
-        if self.reward_head_ is None:
+        if self.reward_head_ is None or self.outcomes_ is None:
             raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
-        ordered = sorted(history, key=lambda delivery: delivery.at)[-self.config.history_length :]
+        ordered = sorted(history, key=lambda delivery: delivery.at)
         usable = [i for i, d in enumerate(ordered) if d.context is not None and d.activity in self.place_]
         if not usable:
             return self.reward_head_.personal()
         asked = [(ordered[:i], ordered[i].context, ordered[i].at) for i in usable]
-        logits = sum(self._parts(asked, None).values())
-        rows = [self._row(ordered[i], logit) for i, logit in zip(usable, logits, strict=True)]
+        logits = _total(self._parts(asked, None))
+        rows = []
+        for i, logit in zip(usable, logits, strict=True):
+            delivery, place = ordered[i], self.place_[ordered[i].activity]
+            reward, variance = self.outcomes_.reward(self.activities_[place].technique, delivery.outcome)
+            vector = (delivery.context or Context()).vector()
+            rows.append(Row(vector, place, reward, variance, None, logit[:, None] / self.logit_scale_))
         old = [in_training and self.data_until_ is not None and ordered[i].at <= self.data_until_ for i in usable]
         return self.reward_head_.personal(
             in_fit=[row for row, was in zip(rows, old, strict=True) if was],
             since=[row for row, was in zip(rows, old, strict=True) if not was],
         )
-
-    def _row(self, delivery: Delivery, logit: np.ndarray) -> Row:
-        place = self.place_[delivery.activity]
-        reward, variance = self.outcomes_.reward(self.activities_[place].technique, delivery.outcome)
-        return Row(delivery.context.vector(), place, reward, variance, None, logit[:, None] / self.logit_scale_)
 
 
 @dataclass
@@ -893,6 +900,11 @@ class _Targets:
     closed: Tensor | None = None
     activity: Tensor | None = None
     reward: Tensor | None = None
+
+
+def _total(parts: dict[str, np.ndarray]) -> np.ndarray:
+    """Sum of the parts, (B, N)."""
+    return np.sum(list(parts.values()), axis=0)
 
 
 def _targets(moments: Sequence[_Moment], n: int) -> _Targets:
