@@ -20,23 +20,29 @@ REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/13")
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     """What a deployment sets: the test database, the broker, short leases so that recovery can be watched."""
-    return os.environ | {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": database_url(),
-        "CELERY_BROKER_URL": REDIS_URL,
-        "MEDIA_STORE_URL": settings.MEDIA_STORE_URL,
-        "LEASE_S": "4",
-        "SWEEP_AFTER_S": "4",
-        "SWEEP_EVERY_S": "1",
-        "CHECKIN_READER": "tests.journeys.fixed_reader.read",
-        "WORKER_WARM_UP": "",
-        "LOG_LEVEL": "WARNING",
-        "TMPDIR": str(tmp_path),
-    } | more
+    return (
+        os.environ
+        | {
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "DATABASE_URL": database_url(),
+            "CELERY_BROKER_URL": REDIS_URL,
+            "MEDIA_STORE_URL": settings.MEDIA_STORE_URL,
+            "LEASE_S": "4",
+            "SWEEP_AFTER_S": "4",
+            "SWEEP_EVERY_S": "1",
+            "CHECKIN_READER": "tests.journeys.fixed_reader.read",
+            "WORKER_WARM_UP": "",
+            "LOG_LEVEL": "WARNING",
+            "TMPDIR": str(tmp_path),
+        }
+        | more
+    )
 
 
 def database_url(host: str = "", port: int | str = "") -> str:
     at = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{at['NAME']}"
     password = f":{at['PASSWORD']}" if at["PASSWORD"] else ""
     return f"postgresql://{at['USER']}{password}@{host or at['HOST']}:{port or at['PORT'] or 5432}/{at['NAME']}"
 
@@ -50,7 +56,9 @@ class Process:
 
     def start(self) -> None:
         with open(self.log, "ab") as output:
-            self.popen = subprocess.Popen(self.command, env=self.env, stdout=output, stderr=output, start_new_session=True)
+            self.popen = subprocess.Popen(
+                self.command, env=self.env, stdout=output, stderr=output, start_new_session=True
+            )
 
     def kill(self) -> None:
         """kill -9 of the whole group: no handler runs."""
@@ -73,6 +81,14 @@ def beat(tmp_path: Path, **more: str) -> Process:
         tmp_path / "beat.log",
         environment(tmp_path, **more),
         *("celery", "-A", "mhealth", "beat", "--max-interval", "1", "--schedule", str(tmp_path / "schedule")),
+    )
+
+
+def web(tmp_path: Path, port: int, **more: str) -> Process:
+    return Process(
+        tmp_path / "web.log",
+        environment(tmp_path, **more),
+        *("gunicorn", "mhealth.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"),
     )
 
 

@@ -46,16 +46,16 @@ def unfinished() -> int:
     return CheckIn.objects.exclude(status__in=[WorkStatus.DONE, WorkStatus.UNUSABLE, WorkStatus.QUARANTINED]).count()
 
 
-def assert_nothing_lost_or_doubled(sent: int) -> None:
+def assert_nothing_lost_or_doubled(sent: int, say) -> None:
     statuses = collections.Counter(CheckIn.objects.values_list("status", flat=True))
     estimates = collections.Counter(Estimate.objects.values_list("check_in", "modality"))
-    print(f"{sent} sent, {dict(statuses)}, {len(estimates)} estimates, {max(estimates.values())} of a kind")
+    say(f"{sent} sent, {dict(statuses)}, {len(estimates)} estimates, {max(estimates.values())} of a kind")
     assert statuses == {WorkStatus.DONE: sent}
     assert set(estimates.values()) == {1}
     assert len(estimates) == 3 * sent
 
 
-def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker, tmp_path):
+def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker, tmp_path, say):
     rng = random.Random(20261121)
     worker, beat = processes.worker(tmp_path), processes.beat(tmp_path)
     kills = 0
@@ -71,11 +71,11 @@ def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker,
                 kills += 1
         assert kills > 3
         processes.wait_until(lambda: not unfinished(), 60, "all check-ins finished")
-    print(f"{kills} kills (-9)")
-    assert_nothing_lost_or_doubled(CHECK_INS)
+    say(f"{kills} kills (-9)")
+    assert_nothing_lost_or_doubled(CHECK_INS, say)
 
 
-def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, settings):
+def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, settings, say):
     from mhealth.celery import app
 
     wire = processes.Wire(processes.REDIS_URL, 6379)
@@ -95,18 +95,15 @@ def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, setti
         time.sleep(3)
         wire.join()
         took = processes.wait_until(lambda: not unfinished(), 60, "all drained after Redis came back")
-    print(f"drained {took:.1f} s after Redis came back")
-    assert_nothing_lost_or_doubled(20)
+    say(f"drained {took:.1f} s after Redis came back")
+    assert_nothing_lost_or_doubled(20, say)
 
 
 def test_a_restart_of_postgresql_is_a_503_and_then_goes_on(ada, broker, phone, tmp_path):
     wire = processes.Wire(processes.database_url(), 5432)
     through = processes.database_url("127.0.0.1", wire.port)
     port = processes.free_port()
-    env = processes.environment(tmp_path, DATABASE_URL=through)
-    web = processes.Process(
-        tmp_path / "web.log", env, "gunicorn", "mhealth.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"
-    )
+    web = processes.web(tmp_path, port, DATABASE_URL=through)
     worker, beat = (start(tmp_path, DATABASE_URL=through) for start in (processes.worker, processes.beat))
     url = f"http://127.0.0.1:{port}/api/v1/check-ins/"
     headers = {"Authorization": phone(ada)._credentials["HTTP_AUTHORIZATION"]}
