@@ -127,6 +127,11 @@ def spectral_moments(log_mel_db: np.ndarray) -> np.ndarray:
     return np.stack([heard.mean(axis=1), (heard**2).mean(axis=1)])
 
 
+def population_moments(corpus: Corpus, rows: np.ndarray) -> np.ndarray:
+    """Mean and mean square of each band over all disguises of the rows, (2, M)."""
+    return corpus.moments[:, rows].mean(axis=(0, 1))
+
+
 def cepstral_statistics(log_mel_db: np.ndarray) -> np.ndarray:
     """Mean and deviation over time of MFCC, Δ and ΔΔ, (240,): what the peer classifier reads."""
     static = features.cepstra(np.maximum(log_mel_db, FLOOR_DB))

@@ -9,20 +9,26 @@ beside every result.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
-from emotion import training
-from emotion.data import ravdess
+from emotion import training, voice_bench, voice_card
+from emotion.data import emodb, ravdess
 from emotion.estimate import EMOTIONS
 from emotion.networks.compact_voice import CompactVoice, standardise
-from emotion.voice_corpus import Corpus, shrink
+from emotion.voice_corpus import Corpus, load, population_moments, shrink
 
 # EMO-DB speakers are left out together with a RAVDESS fold, so that both corpora are judged on strangers.
 EMODB_FOLDS = (("03", "08"), ("09", "10"), ("11", "13"), ("12",), ("14",))
@@ -71,11 +77,6 @@ def selection_people(people: list[str], seed: int, actors: int = 3, speakers: in
         rng.choice(who, min(k, len(who)), replace=False) for who, k in ((from_ravdess, actors), (from_emodb, speakers))
     ]
     return [str(p) for p in np.concatenate(few)]
-
-
-def population_moments(corpus: Corpus, rows: np.ndarray) -> np.ndarray:
-    """Mean and mean square of each band over all disguises of the rows, (2, M)."""
-    return corpus.moments[:, rows].mean(axis=(0, 1))
 
 
 def mean_and_deviation(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -259,3 +260,73 @@ def fit_network(
         title=title,
     )
     return network, fitted
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    folds: int = len(FOLDS),
+    resume: bool = False,
+    recipe: Recipe | None = None,
+) -> dict[str, Any]:
+    """Judge the recipe on people left out, fold by fold, then train the network that is released.
+
+    data: folder with `ravdess_speech` and `emodb/first2s_16k`; `DataMissing` where one is not there.
+    out: receives features, one folder of state per fold, `results.jsonl`, `voice.safetensors` and its card,
+    which is returned. minutes: for all networks together. folds: 0 trains the release alone, whose card
+    then says that it was not judged. resume: folds with a result are not trained again.
+    """
+    out = Path(out)
+    recipe = recipe or Recipe()
+    recipe = replace(recipe, epochs=epochs) if epochs else recipe
+    share = minutes / (folds + 1) if minutes else None
+    clips = ravdess.clips(Path(data) / "ravdess_speech") + emodb.clips(Path(data) / "emodb" / "first2s_16k")
+    corpus = load(clips, out / "features", recipe.band, seed, track)
+    settings = {"recipe": recipe, "seed": seed, "minutes": share, "resume": resume}
+    results = [judge_fold(corpus, number, out, **settings) for number in range(1, folds + 1)]
+    fit_rows, selection_rows, _ = split(corpus.people, (), seed, actors=2)
+    network, fitted = fit_network(corpus, fit_rows, selection_rows, folder=out / "release", title="release", **settings)
+    card = voice_card.write(
+        network, fitted, corpus, results, out / "voice.safetensors", recipe=recipe, seed=seed, selection=selection_rows
+    )
+    for name, row in voice_bench.summary([line for result in results for line in result["lines"]]).items():
+        Console().print(f"{name:48} UAR {row['uar']:.3f} (mean of {row['results']})", highlight=False)
+    return card
+
+
+def judge_fold(
+    corpus: Corpus, number: int, out: Path, *, recipe: Recipe, seed: int, minutes: float | None, resume: bool
+) -> dict[str, Any]:
+    """Train without the people of fold `number` (from 1), judge on them, and keep the result in a file."""
+    folder = Path(out) / f"fold-{number}"
+    stored = folder / "result.json"
+    if resume and stored.exists():
+        return json.loads(stored.read_text())
+    started = time.process_time()
+    fit_rows, selection_rows, judged = split(corpus.people, FOLDS[number - 1], seed)
+    network, fitted = fit_network(
+        corpus,
+        fit_rows,
+        selection_rows,
+        recipe=recipe,
+        folder=folder,
+        seed=seed,
+        resume=resume,
+        minutes=minutes,
+        title=f"fold {number}",
+    )
+    result = voice_bench.judge(
+        network, predict, corpus, fit_rows, selection_rows, judged, prior_clips=recipe.prior_clips, seed=seed
+    )
+    run = {"fold": number, "seed": seed, "epoch": fitted.epoch, "date": date.today().isoformat()}
+    result["lines"] = [{**run, **line} for line in result["lines"]]
+    result["selection_people"] = sorted(set(corpus.people[selection_rows].tolist()))
+    result["cpu_s"] = round(time.process_time() - started, 1)
+    beside = stored.with_suffix(".new")
+    beside.write_text(json.dumps(result))
+    beside.replace(stored)
+    return result

@@ -1,0 +1,146 @@
+"""From a trained voice network and the results on people left out to a checkpoint with its card.
+
+Temperature and abstention threshold come from the predictions on people left out of each fold: the released
+network has seen everybody else, so nobody is left to calibrate it on; it is trained on more people than any
+fold's network and may be a little less sure than it could be.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion import calibration, checkpoint, voice_bench
+from emotion.data import emodb, ravdess
+from emotion.evaluate import confidence_scores, scores, uar_interval
+from emotion.networks.compact_voice import CompactVoice
+from emotion.training import Fitted
+from emotion.voice_corpus import NOISE_SNR_DB, SPEEDS, Corpus
+
+LICENCE = "Non-commercial use only: the network learned from RAVDESS, which is CC BY-NC-SA 4.0."
+MEANING = "Expressed emotion: what acted voices of these emotions sound like, never what a person feels. No diagnosis."
+NOT_MEASURED = (
+    "spontaneous speech: both corpora are acted",
+    "languages other than English and German",
+    "age: the actors are 21 to 35 years old",
+    "skin tone and ethnicity: not recorded with these corpora",
+    "phones, rooms and codecs of everyday life: both corpora were recorded in studios",
+)
+UNCALIBRATED = {"temperature": 1.0, "abstention": {"threshold": 0.0, "rule": "not judged: nothing is held back"}}
+
+
+def write(
+    network: CompactVoice,
+    fitted: Fitted,
+    corpus: Corpus,
+    results: list[dict[str, Any]],
+    path: Path,
+    *,
+    recipe: Any,
+    seed: int,
+    selection: np.ndarray,
+) -> dict[str, Any]:
+    """Save checkpoint and card at `path` and the lines of all folds beside it as `results.jsonl`."""
+    lines = [line for result in results for line in result["lines"]]
+    path.with_name("results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    card = {
+        "network": "compact_voice",
+        "modality": "voice",
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "input": "log-mel spectrum (40 Slaney mels, 25 ms Hamming, 10 ms), levelled, filtered and trimmed speech, as "
+        "two channels: relative to the population or the person, and normalised over the recording. MFCC are an "
+        "orthonormal rotation of it.",
+        "meaning": MEANING,
+        "licence": LICENCE,
+        "non_commercial": True,
+        "band": recipe.band,
+        "prior_clips": recipe.prior_clips,
+        "training": _training(fitted, corpus, recipe, seed, selection),
+        **(_judged(corpus, results, lines) if results else UNCALIBRATED),
+        "not_measured": NOT_MEASURED,
+    }
+    return checkpoint.save(path, network.state_dict(), _rounded(card))
+
+
+def _training(fitted: Fitted, corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray) -> dict[str, Any]:
+    return {
+        "data": {
+            "RAVDESS speech, calm as neutral": {
+                "clips": int((corpus.corpora == "ravdess").sum()),
+                "licence": ravdess.LICENCE,
+            },
+            "EMO-DB, cut to 2 s, without boredom": {
+                "clips": int((corpus.corpora == "emodb").sum()),
+                "licence": emodb.LICENCE,
+            },
+        },
+        "people": len(set(corpus.people)),
+        "held_out_to_choose_the_epoch": sorted(set(corpus.people[selection].tolist())),
+        "unusable_clips": len(corpus.unusable),
+        "augmentation": f"speed and pitch x{SPEEDS}, coloured steady noise at {NOISE_SNR_DB} dB, random equaliser and "
+        "gain, random crops of one length for all, masks in time and band, mixup, random personal baselines",
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "best_epoch": fitted.epoch,
+        "epochs_done": fitted.epochs_done,
+        "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}",
+        "date": date.today().isoformat(),
+    }
+
+
+def _judged(corpus: Corpus, results: list[dict[str, Any]], lines: list[dict]) -> dict[str, Any]:
+    """Calibration and figures from all people left out, each judged by a network that never heard them."""
+    rows = np.concatenate([result["rows"] for result in results]).astype(int)
+    raw = np.concatenate([result["raw"] for result in results])
+    truth = corpus.labels[rows]
+    temperature = calibration.fit_temperature(raw, truth)
+    probabilities = np.concatenate([result["calibrated"] for result in results])
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == truth
+    return {
+        "temperature": temperature,
+        "abstention": {
+            "threshold": calibration.abstention_threshold(confidence, correct),
+            "rule": "below this confidence no label is shown; keeps four fifths of the recordings of people left out",
+            "risk_coverage_left_out": calibration.risk_coverage(confidence, correct),
+        },
+        "people_left_out": {
+            "protocol": "each recording judged by a network trained without its fold of people, temperature from other "
+            "people; K = 0",
+            **{
+                name: _figures(corpus, rows, probabilities, corpus.corpora[rows] == name)
+                for name in ("ravdess", "emodb")
+            },
+        },
+        "folds": voice_bench.summary(lines),
+    }
+
+
+def _figures(corpus: Corpus, rows: np.ndarray, probabilities: np.ndarray, of: np.ndarray) -> dict[str, Any]:
+    truth, said, people = corpus.labels[rows][of], probabilities[of].argmax(1), corpus.people[rows][of]
+    sexes = np.array([corpus.clips[row].sex for row in rows[of]])
+    return {
+        "n": len(truth),
+        **scores(truth, said),
+        "uar_interval_95": uar_interval(truth, said, people, np.random.default_rng(0)),
+        **confidence_scores(truth, probabilities[of]),
+        "per_sex": {sex: _brief(truth[sexes == sex], said[sexes == sex]) for sex in sorted(set(sexes.tolist()))},
+    }
+
+
+def _brief(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
+    found = scores(truth, said)
+    return {"n": len(truth), **{name: found[name] for name in ("uar", "accuracy", "macro_f1")}}
+
+
+def _rounded(value: Any) -> Any:
+    """The same structure with floats of five digits, so that a card reads well."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
