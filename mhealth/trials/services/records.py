@@ -94,5 +94,6 @@ def unblinded_arm(*, request: UnblindingRequest, user: User) -> Arm | None:
 
 
 def _check_ready_to_unblind(trial: Trial) -> None:
+    trial = Trial.objects.get(pk=trial.pk)
     if trial.status != Trial.Status.CLOSED or trial.plan_locked_at is None:
         raise WrongState("A trial is unblinded after it has been closed and its analysis plan has been locked.")

@@ -1,0 +1,61 @@
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from mhealth.checkins.models import CheckIn, Correction, Estimate
+from mhealth.outcomes import services as outcomes
+from mhealth.research.columns import EMOTIONS
+from mhealth.trials import services
+from mhealth.trials.models import Enrolment
+from tests import factories as people
+from tests.trials import factories
+
+HAPPY = dict.fromkeys(EMOTIONS, 0.05) | {"happiness": 0.7}
+
+
+def check_in(person, days_ago: float, **fields) -> CheckIn:
+    """A finished check-in as the worker leaves it, with a face and, where nothing was wrong, a correction."""
+    at = timezone.now() - timedelta(days=days_ago)
+    fused = {"probabilities": HAPPY, "valence": 0.6, "arousal": 0.1, "confidence": 0.7, "abstained": False}
+    defaults = {"status": "done", "fused": fused | {"disparity": 0.2, "weights": {"face": 1.0}}}
+    row = CheckIn.objects.create(
+        id=uuid.uuid4(), participant=person, recorded_at=at, zone="Europe/London", finished_at=at, **(defaults | fields)
+    )
+    face = {"probabilities": HAPPY, "valence": 0.6, "arousal": 0.1, "confidence": 0.7, "quality": 0.9, "weight": 1.0}
+    if row.status == "done":
+        Estimate.objects.create(check_in=row, modality="face", model_version="face-1", **face)
+        Correction.objects.create(check_in=row, labels=["surprise", "happiness"])
+    else:
+        Estimate.objects.create(check_in=row, modality="voice", reason="silent")
+    return row
+
+
+@pytest.fixture
+def trial(study):
+    factories.load_dass21()
+    return factories.running(study)
+
+
+@pytest.fixture
+def story(trial, team, ada, ben):
+    """ada was allocated 14 days ago, answered twice and checked in; ben never was; cleo left; nobody else."""
+    cleo = people.participant(team, "cleo", birth_year=1950, sex="", site="south")
+    enrolment = factories.allocated(ada, trial, [3, None, *[1] * 19])
+    two_weeks = timedelta(days=14)
+    Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=enrolment.allocated_at - two_weeks)
+    week_2 = ada.occasions.get(name="week 2")
+    for name in ("opens_at", "due_at", "closes_at"):
+        setattr(week_2, name, getattr(week_2, name) - two_weeks)
+    week_2.save()
+    outcomes.answer(occasion=week_2, answers=[2] * 21, answered_at=timezone.now())
+    outcomes.answer(
+        occasion=ada.occasions.get(name="week 4"), answers=[0] * 21, answered_at=timezone.now()
+    )  # too early
+    check_in(ada, 10)
+    check_in(ada, 9, status="unusable", reason="silent", fused=None)
+    factories.candidate(ben, trial)
+    check_in(ben, 0)
+    services.withdraw(enrolment=factories.allocated(cleo, trial), kind="stop", words="I moved to Leeds")
+    return trial
