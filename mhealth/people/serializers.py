@@ -204,6 +204,6 @@ class ErasureSerializer(serializers.Serializer):
     due_at = serializers.DateTimeField(allow_null=True)
 
 
-class ExportSerializer(serializers.Serializer):
+class DataExportSerializer(serializers.Serializer):
     status = serializers.CharField()
     asked_at = serializers.DateTimeField(source="queued_at")

@@ -152,7 +152,7 @@ class ExportView(APIView):
     permission_classes = [IsParticipant]
     renderer_classes = [JSONRenderer, ZipRenderer]
 
-    @extend_schema(request=None, responses={202: serializers.ExportSerializer})
+    @extend_schema(request=None, responses={202: serializers.DataExportSerializer})
     def post(self, request) -> Response:
         export = rights.ask_for_export(me(request))
         hint(tasks.export_person, export_id=str(export.pk))
@@ -161,7 +161,7 @@ class ExportView(APIView):
     @extend_schema(
         responses={
             (200, "application/zip"): OpenApiTypes.BINARY,
-            (202, "application/json"): serializers.ExportSerializer,
+            (202, "application/json"): serializers.DataExportSerializer,
         }
     )
     def get(self, request) -> HttpResponse:
@@ -177,5 +177,5 @@ class ExportView(APIView):
         )
 
     def _not_yet(self, export: DataExport) -> Response:
-        body = serializers.ExportSerializer(export).data
+        body = serializers.DataExportSerializer(export).data
         return Response(body, status=status.HTTP_202_ACCEPTED, headers={"Retry-After": "5"})
