@@ -6,11 +6,13 @@ import random
 import time
 import uuid
 
+import kombu.pools
 import pytest
 import redis
 import requests
 from django.utils import timezone
 
+from mhealth.celery import app
 from mhealth.checkins import intake, services
 from mhealth.checkins.models import CheckIn, Estimate
 from mhealth.platform.leases import WorkStatus
@@ -21,17 +23,21 @@ pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 CHECK_INS = int(os.environ.get("FAULT_CHECK_INS", "100"))
 
 
+def hint_through(settings, url: str) -> None:
+    """Hints of this process go this way from now on."""
+    kombu.pools.reset()
+    app._after_fork()  # forgets its pools
+    settings.CELERY_BROKER_URL = app.conf.broker_url = url
+
+
 @pytest.fixture
 def broker(settings):
-    """Hints of this process go to the real broker, which starts empty."""
-    from mhealth.celery import app
-
+    """The real broker, which starts empty."""
     server = redis.Redis.from_url(processes.REDIS_URL)
     server.flushdb()
-    settings.CELERY_BROKER_URL = app.conf.broker_url = processes.REDIS_URL
+    hint_through(settings, processes.REDIS_URL)
     yield server
-    app.pool.force_close_all()
-    app.conf.broker_url = None
+    hint_through(settings, "")
     server.flushdb()
 
 
@@ -76,12 +82,9 @@ def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker,
 
 
 def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, settings, say):
-    from mhealth.celery import app
-
     wire = processes.Wire(processes.REDIS_URL, 6379)
     through = f"redis://127.0.0.1:{wire.port}/{processes.REDIS_URL.rsplit('/', 1)[1]}"
-    settings.CELERY_BROKER_URL = app.conf.broker_url = through
-    app.pool.force_close_all()
+    hint_through(settings, through)
     worker, beat = (start(tmp_path, CELERY_BROKER_URL=through) for start in (processes.worker, processes.beat))
     with processes.stopped_at_the_end(worker, beat):
         first = send_in(ada, 0)
