@@ -6,6 +6,7 @@ import pytest
 
 from mhealth.outcomes import services
 from mhealth.outcomes.models import Response
+from tests import factories
 from tests.outcomes.instruments import answers
 
 pytestmark = pytest.mark.django_db
@@ -148,6 +149,17 @@ def test_nobody_else_answers_for_a_person(ada, ben, carol, rae, phone, loaded):
     assert phone(carol).get(URL).status_code == 403
     assert not Response.objects.exists()
     assert send(phone(ada), occasion, answers()).status_code == 201
+
+
+def test_a_clinician_who_takes_part_answers_for_themself_only(ada, team, phone, loaded):
+    insider = factories.participant(team, "ines")
+    factories.Group.objects.get(name="clinician").user_set.add(insider.user)
+    team.clinicians.add(insider.user)
+    theirs, own = plan(ada, 1, "ada's"), plan(insider, 1, "own")
+    client = phone(insider.user)
+    assert [row["name"] for row in client.get(URL).json()["occasions"]] == ["own"]
+    assert send(client, theirs, answers()).status_code == 404
+    assert send(client, own, answers()).status_code == 201
 
 
 def test_who_has_left_gets_a_clear_problem(ada, phone, loaded):

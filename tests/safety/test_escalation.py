@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
+from mhealth.people.models import User
 from mhealth.platform import embedded
 from mhealth.safety import escalation, services, tasks
-from mhealth.safety.models import CrisisResource, Duty
+from mhealth.safety.models import CrisisResource, Duty, RiskEvent
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +87,26 @@ def test_a_mail_server_that_is_away_delays_an_alert_and_drops_none(ada, carol, r
     settings.EMAIL_BACKEND = working
     assert escalation.send_due_alerts(event.next_alert_at + 3 * MINUTE) == 1
     assert recipients() == [{carol.email}]
+
+
+class SomebodyActsMeanwhile(BaseEmailBackend):
+    """A mail server so slow that a clinician acts while it takes the alert."""
+
+    def send_messages(self, messages) -> int:
+        for state in ("acknowledged", "action"):
+            services.move(event=RiskEvent.objects.get(), to_state=state, user=User.objects.get(first_name="Carol"))
+        return len(messages)
+
+
+def test_who_acts_while_the_alert_goes_out_is_not_called_again(ada, carol, raised, settings):
+    event = raised(ada)
+    working = settings.EMAIL_BACKEND
+    settings.EMAIL_BACKEND = f"{__name__}.SomebodyActsMeanwhile"
+    assert escalation.send_due_alerts(event.next_alert_at) == 1
+    settings.EMAIL_BACKEND = working
+    event.refresh_from_db()
+    assert (event.state, event.next_alert_at) == ("action", None)
+    assert escalation.send_due_alerts(event.act_by + timedelta(days=1)) == 0
 
 
 def test_raising_an_event_hints_the_alert_after_commit(ada, carol, raised, django_capture_on_commit_callbacks):

@@ -113,6 +113,19 @@ def test_no_step_can_be_left_out(ada, carol, raised, way, forbidden):
     assert event.state == (way[-1] if way else "open")
 
 
+@pytest.mark.parametrize("severity", ["severe", "prompt", "routine"])
+def test_from_every_state_exactly_the_steps_of_the_protocol_are_possible(severity):
+    allowed = {state: set(RiskEvent(severity=severity, state=state).allowed_moves()) for state in ["open", *WAY]}
+    shortcut = {"closed"} if severity == "routine" else set()
+    assert allowed == {
+        "open": {"acknowledged"},
+        "acknowledged": {"action"} | shortcut,
+        "action": {"action", "contacted"} | shortcut,
+        "contacted": {"closed"},
+        "closed": set(),
+    }
+
+
 def test_a_routine_event_may_be_closed_once_somebody_has_looked(ada, carol, raised):
     event = walk(raised(ada, severity="routine", rule="band"), carol, "acknowledged", "closed")
     assert not event.is_red
