@@ -194,11 +194,14 @@ CELERY_BEAT_SCHEDULE = {
     "platform.forget_old_answers": {"task": "mhealth.platform.tasks.forget_old_answers", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
     "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": SWEEP_EVERY_S},
+    "interventions.decide_due": {"task": "interventions.tasks.decide_due", "schedule": SWEEP_EVERY_S},
+    "interventions.train_recommender": {"task": "interventions.tasks.train_recommender", "schedule": 86400},
     "checkins.purge": {"task": "mhealth.checkins.tasks.purge", "schedule": 3600},
 }
 LEASE_S = env.int("LEASE_S", default=60)  # a worker that has not renewed for so long has lost the row
 SWEEP_AFTER_S = env.int("SWEEP_AFTER_S", default=60)  # a row hinted longer ago than this is hinted again
-AFTER_ANALYSIS = []  # dotted functions that checkins calls with a finished check-in
+# Dotted functions that checkins calls with the id of a finished check-in.
+AFTER_ANALYSIS = ["interventions.services.after_analysis"]
 # What reads one part of a check-in: f(modality, data) -> emotion.Estimate. Fault tests put one of fixed cost here.
 CHECKIN_READER = env.str("CHECKIN_READER", default="mhealth.checkins.recognisers.read")
 # Dotted functions that a worker child calls before its first task.

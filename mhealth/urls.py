@@ -18,6 +18,7 @@ api = [
     path("", include("mhealth.outcomes.urls")),
     path("", include("mhealth.trials.urls")),
     path("", include("mhealth.checkins.urls")),
+    path("", include("interventions.urls")),
 ]
 
 urlpatterns = [

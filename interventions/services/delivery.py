@@ -1,0 +1,35 @@
+"""What people do with a decision, and what becomes of it."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from interventions.models import Decision, DecisionEvent
+from mhealth.platform.problems import Problem
+
+CLOCK_TOLERANCE = timedelta(minutes=10)
+
+
+class EventIdReused(Problem):
+    default_code = "id-reused"
+    title = "Id reused"
+    default_detail = "This id is taken by something else. Make a new id for a new event."
+
+
+def record_event(
+    *, decision: Decision, event_id: uuid.UUID, kind: str, at: datetime, value: int | None = None, reason: str = ""
+) -> tuple[DecisionEvent, bool]:
+    """Store an event once; return it, and whether it was new. Raises EventIdReused."""
+    now = timezone.now()
+    sent = {"decision_id": decision.pk, "kind": kind, "value": value, "reason": reason}
+    try:
+        with transaction.atomic():
+            said_at = now if at > now + CLOCK_TOLERANCE else at
+            return DecisionEvent.objects.create(id=event_id, at=said_at, received_at=now, **sent), True
+    except IntegrityError:
+        known = DecisionEvent.objects.get(pk=event_id)
+    if any(getattr(known, name) != said for name, said in sent.items()):
+        raise EventIdReused()
+    return known, False
