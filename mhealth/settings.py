@@ -193,6 +193,7 @@ CELERY_BEAT_SCHEDULE = {
     "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
     "platform.forget_old_answers": {"task": "mhealth.platform.tasks.forget_old_answers", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
+    "research.sweep_exports": {"task": "mhealth.research.tasks.sweep_exports", "schedule": 60},
     "checkins.sweep": {"task": "mhealth.checkins.tasks.sweep", "schedule": SWEEP_EVERY_S},
     "interventions.decide_due": {"task": "interventions.tasks.decide_due", "schedule": SWEEP_EVERY_S},
     "interventions.train_recommender": {"task": "interventions.tasks.train_recommender", "schedule": 86400},

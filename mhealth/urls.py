@@ -19,6 +19,7 @@ api = [
     path("", include("mhealth.trials.urls")),
     path("", include("mhealth.checkins.urls")),
     path("", include("interventions.urls")),
+    path("", include("mhealth.research.urls")),
 ]
 
 urlpatterns = [

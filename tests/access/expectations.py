@@ -70,6 +70,10 @@ POST   check-ins/                                       1 E E 3 3 3 3 3 3 3
 POST   check-ins/batch/                                 1 E E 3 3 3 3 3 3 3
 GET    check-ins/<uuid:pk>/                             1 M 4 M 4 3 3 3 3 4
 PUT    check-ins/<uuid:pk>/correction/                  1 M 4 3 3 3 3 3 3 3
+GET    activities/                                      1 E E E E 3 3 3 3 E
+GET    recommendations/                                 1 M 4 3 3 3 3 3 3 3
+POST   recommendations/                                 1 E E 3 3 3 3 3 3 3
+POST   recommendations/<uuid:pk>/events/                1 E 4 3 3 3 3 3 3 3
 GET    research/exports/                                1 3 3 3 3 3 E 3 3 E
 POST   research/exports/                                1 3 3 3 3 3 E 3 3 4
 GET    research/exports/<uuid:pk>/                      1 3 3 3 3 3 E 3 3 4

@@ -21,6 +21,7 @@ NAMED: dict[str, Callable[[World], dict]] = {
     "trials/<slug:slug>/unblinding-requests/": lambda w: {"pk": w.objects["unblinding"].pk},
     "trials/": lambda w: {"slug": w.objects["enrolment"].trial.slug},
     "check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
+    "recommendations/": lambda w: {"pk": w.objects["decision"].pk},
     "research/exports/": lambda w: {"pk": w.others["research_export"].pk},
 }
 
@@ -72,6 +73,11 @@ BODIES: dict[tuple[str, str], Callable[[World], dict]] = {
     ("POST", "check-ins/"): lambda w: check_in(),
     ("POST", "check-ins/batch/"): lambda w: {"items": json.dumps([check_in()])},
     ("PUT", "check-ins/<uuid:pk>/correction/"): lambda w: {"labels": ["sadness"]},
+    ("POST", "recommendations/<uuid:pk>/events/"): lambda w: {
+        "id": str(uuid.uuid4()),
+        "kind": "shown",
+        "at": timezone.now().isoformat(),
+    },
     ("POST", "research/exports/"): lambda w: {"trial": w.objects["enrolment"].trial.slug, "reason": "analysis"},
 }
 MULTIPART = {("POST", "check-ins/"), ("POST", "check-ins/batch/")}

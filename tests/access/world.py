@@ -11,6 +11,7 @@ from functools import partial
 from django.db.models import Model
 from django.utils import timezone
 
+from interventions.models import Activity, Decision, Version
 from mhealth.checkins.models import CheckIn
 from mhealth.outcomes import services as outcomes
 from mhealth.outcomes.models import InstrumentVersion, Response
@@ -47,7 +48,7 @@ def make() -> World:
     north, south = factories.care_team(study), factories.care_team(study, name="South team")
     ada = factories.participant(north, "ada", gender=PLANTED)
     world = World(people=everybody(study, north, south, ada), ada=ada)
-    for add in (add_people, add_safety, add_checkins, add_trials, add_research):
+    for add in (add_people, add_safety, add_checkins, add_trials, add_interventions, add_research):
         add(world)
     return world
 
@@ -120,6 +121,22 @@ def add_trials(world: World) -> None:
         "deviation": trials.record_deviation(**note(kind="window", major=False)),
         "unblinding": trials.ask_to_unblind(trial=trial, enrolment=enrolment, by=second, reason=PLANTED),
     }
+
+
+def add_interventions(world: World) -> None:
+    activity = Activity.objects.create(
+        key="slow-breathing",
+        technique="breathing",
+        evidence={"reference": "a trial"},
+        licence="CC-BY-4.0",
+        minutes=3,
+        effort=1,
+        arousal_direction="down",
+    )
+    text = Version.objects.create(activity=activity, language="en", title="Breathe", summary="Slowly.", steps=["In."])
+    world.objects["decision"] = Decision.objects.create(
+        participant=world.ada, moment="asked:1", status="done", decided_at=timezone.now(), version=text
+    )
 
 
 def add_research(world: World) -> None:
