@@ -19,7 +19,7 @@ VAE_SPACE: dict[str, Setting] = {
     "regularisation": Log(0.5, 500),
     "width": Int(8, 48),
     "latent": Int(4, 32),
-    "beta": Log(0.01, 1),
+    "beta": Log(0.001, 0.5),
     "id_dropout": Float(0, 0.5),
     "learning_rate": Log(3e-4, 3e-2),
     "weight_decay": Log(1e-4, 1),

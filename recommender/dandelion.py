@@ -16,6 +16,8 @@ It searches the native box and depends on where zero lies in it; `variant="effic
 That one keeps the three stages as generators of candidates in the unit cube and lets a Gaussian process choose
 among them by expected improvement.
 
+Every evaluation is complete and counts once: there are no rungs of growing fidelity, and no second look at finalists.
+
 Both are functions of (seed, number of the ask, results told so far): a study resumed from its journal asks what the
 uninterrupted one would have asked, and in batches it does not matter how many workers evaluate them.
 """

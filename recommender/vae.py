@@ -35,6 +35,7 @@ from recommender.catalogue import Activity, Delivery, attribute_matrix, attribut
 from recommender.context import COLUMNS, RANKING_BLOCKS, Context, columns_of
 from recommender.linear import cross_fitted_weights, ease_weights
 from recommender.metrics import ranking_metrics
+from recommender.policy import UPDATE_RULES
 from recommender.reward import OutcomeModel, PersonalReward, RewardConfig, RewardHead, Row
 
 FORMAT = "recommender-vae/1"
@@ -70,14 +71,14 @@ class VaeConfig:
     history_length: int = 64
     regularisation: float = 20.0
     keep: float = 0.7
-    beta: float = 0.2
+    beta: float = 0.01
     id_dropout: float = 0.2
     modality_dropout: float = 0.2
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
     batch: int = 256
     epochs: int = 30
-    patience: int = 5
+    patience: int = 8
     weight_clip: float = 10.0
     reward_weight: float = 0.5
     attention: bool = True
@@ -136,7 +137,7 @@ class Network(nn.Module):
         self.trust = nn.Linear(len(SENSING), 1)
         self.own_key = nn.Embedding(n_ids + 1, d, padding_idx=n_ids)
         self.attribute_key = nn.Linear(n_attributes, d, bias=False)
-        self.token = nn.Linear(TOKEN_FEATURES, d)
+        self.token, self.outcome = nn.Linear(TOKEN_FEATURES, d), nn.Linear(TOKEN_FEATURES, d)
         self.context_in = nn.Parameter(torch.randn(fed, d) / math.sqrt(max(fed, 1)))
         self.present_bias = nn.Parameter(torch.zeros(d))
         self.query, self.attend, self.no_history = nn.Linear(d, d), nn.Linear(d, d), nn.Parameter(torch.zeros(d))
@@ -151,11 +152,18 @@ class Network(nn.Module):
         with torch.no_grad():
             self.own_key.weight.mul_(0.1)
             self.own_key.weight[n_ids] = 0.0
+            self.encoder[-1].bias[z:] = -3.0  # begin almost without noise, or the gain learns to stay at zero
 
     @property
     def linear_parameters(self) -> list[nn.Parameter]:
         layers = (self.bias, self.attribute_bias, self.repeat, self.trust)
         return [self.tau, self.context_activity, *(p for layer in layers for p in layer.parameters())]
+
+    @property
+    def deep_parameters(self) -> list[nn.Parameter]:
+        """All others: the linear parts stay as they were accepted."""
+        linear = {id(p) for p in self.linear_parameters}
+        return [p for p in self.parameters() if id(p) not in linear]
 
     def fed(self, context: Tensor) -> Tensor:
         """The columns that reach scores, (B, C'), the emotion scaled by how far its sensing is trusted."""
@@ -200,7 +208,9 @@ class Network(nn.Module):
         """Return mean and log variance of q(z | history, context), (B, Z) each, and the present, (B, D)."""
         present = self.fed(batch.context) @ self.context_in + self.present_bias
         padded = torch.cat([known_keys, torch.zeros_like(known_keys[:1])])  # the last row is an unknown activity
-        tokens = padded[batch.activity] + self.token(batch.features)
+        tokens = padded[batch.activity] * self.outcome(batch.features) + self.token(
+            batch.features
+        )  # what x how it went
         hidden = self.encoder(torch.cat([self.pool(batch, tokens, present), present], dim=1))
         mean, log_variance = hidden.chunk(2, dim=1)
         return mean, log_variance.clamp(-6, 2), present
@@ -380,14 +390,16 @@ class Recommender:
         context: Context,
         activities: Sequence[Activity] | None = None,
         in_training: bool = True,
+        update_rule: str = "personal",
         at: datetime | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return posterior mean and sd of the reward of each activity, (N,) and (N,): what `policy.decide` takes.
 
-        in_training: the deliveries up to `data_until_` were in the log this model was trained on; later ones, and
-        all of a person who was not in it, update the person's own posterior one by one.
+        in_training: the deliveries up to `data_until_` were in the log this model was trained on.
+        update_rule: "personal" takes in all other deliveries one by one; "pooled" and "frozen" leave them out.
+        at: the moment of the decision; later deliveries are ignored. Without it, the whole history counts.
         """
-        person = self._personal(history, in_training)
+        person = self._personal(history, in_training, update_rule, at)
         extra = self._engagement(history, context, activities, at)
         return person.score(context.vector(), activities, extra)
 
@@ -398,6 +410,7 @@ class Recommender:
         activity: str,
         activities: Sequence[Activity] | None = None,
         in_training: bool = True,
+        update_rule: str = "personal",
         at: datetime | None = None,
     ) -> dict[str, float]:
         """Return named parts whose sum is the activity's `score`, largest share first.
@@ -408,7 +421,7 @@ class Recommender:
         offered = self.activities_ if activities is None else list(activities)
         index = [a.id for a in offered].index(activity)
         extra = self._engagement(history, context, activities, at)
-        person = self._personal(history, in_training)
+        person = self._personal(history, in_training, update_rule, at)
         parts = person.explain(context.vector(), index, activities, extra)
         slope = parts.pop("model:engagement", 0.0)
         centred = extra[index, 0] - extra[:, 0].mean()
@@ -628,7 +641,7 @@ class Recommender:
             if config.deep and linear.size > 4:
                 with torch.no_grad():
                     network.gain.fill_(0.0)
-                self._descend(list(network.parameters()), batches, judge, deep=True)
+                self._descend(network.deep_parameters, batches, judge, deep=True)
                 deep = judge()
                 p = _paired_p(deep, linear)
             stays = bool(p < config.significance)
@@ -869,11 +882,13 @@ class Recommender:
             raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
         return self.logits(history, context, activities, at)[:, None] / self.logit_scale_
 
-    def _personal(self, history: Sequence[Delivery], in_training: bool) -> PersonalReward:
+    def _personal(self, history: Sequence[Delivery], in_training: bool, update_rule: str, at) -> PersonalReward:
         """The person's posterior from the deliveries that carry a context."""
         if self.reward_head_ is None or self.outcomes_ is None:
             raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
-        ordered = sorted(history, key=lambda delivery: delivery.at)
+        if update_rule not in UPDATE_RULES:
+            raise ValueError(f"update_rule must be one of {', '.join(UPDATE_RULES)}")
+        ordered = [delivery for delivery in history if at is None or delivery.at <= at]
         usable = [i for i, d in enumerate(ordered) if d.context is not None and d.activity in self.place_]
         if not usable:
             return self.reward_head_.personal()
@@ -888,7 +903,7 @@ class Recommender:
         old = [in_training and self.data_until_ is not None and ordered[i].at <= self.data_until_ for i in usable]
         return self.reward_head_.personal(
             in_fit=[row for row, was in zip(rows, old, strict=True) if was],
-            since=[row for row, was in zip(rows, old, strict=True) if not was],
+            since=[row for row, was in zip(rows, old, strict=True) if not was and update_rule == "personal"],
         )
 
 

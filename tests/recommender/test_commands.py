@@ -24,7 +24,7 @@ def space_file(tmp_path):
 
 @pytest.fixture
 def log_file(tmp_path):
-    histories, _, activities = log(people=20, deliveries=10)
+    histories, _, activities = log(people=12, deliveries=6)
     by_id = {activity.id: activity for activity in activities}
     path = tmp_path / "log.jsonl"
     lines = [line_of(f"p{p:02}", d, by_id[d.activity]) for p, history in enumerate(histories) for d in history]
@@ -37,7 +37,7 @@ def test_any_command_that_prints_a_number_is_tuned(space_file, tmp_path, capsys)
     script.write_text(OBJECTIVE)
     journal = tmp_path / "journal.jsonl"
     line = f"{sys.executable} {script} {{x}} {{kind}}"
-    arguments = ["tune", "--space", str(space_file), "--command", line, "--budget", "24", "--batch", "2"]
+    arguments = ["tune", "--space", str(space_file), "--command", line, "--budget", "20", "--batch", "2"]
     arguments += ["--workers", "2", "--journal", str(journal)]
     assert main(arguments) == 0
     best = json.loads(capsys.readouterr().out)
@@ -65,7 +65,7 @@ def test_a_log_is_trained_on_and_the_saved_model_ranks(log_file, tmp_path, capsy
     out = tmp_path / "model"
     assert main(["train", "--log", str(log_file), "--out", str(out), "--tune", "2"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert (summary["people"], summary["activities"]) == (20, 9)
+    assert (summary["people"], summary["activities"]) == (12, 9)
     read = read_log(log_file)
     model = Recommender.load(out)
     assert {one.activity for one in model.rank(read.histories[0], read.contexts[0][-1])} == {f"a{i}" for i in range(9)}
@@ -73,7 +73,7 @@ def test_a_log_is_trained_on_and_the_saved_model_ranks(log_file, tmp_path, capsy
 
 
 def test_a_log_reads_back_what_was_written(log_file):
-    histories, contexts, activities = log(people=20, deliveries=10)
+    histories, contexts, activities = log(people=12, deliveries=6)
     read = read_log(log_file)
     assert (read.histories, read.contexts, read.activities) == (histories, contexts, activities)
 

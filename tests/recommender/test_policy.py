@@ -49,7 +49,7 @@ def test_every_eligible_activity_keeps_its_share_of_epsilon_and_closed_ones_are_
 
 def test_draws_follow_exactly_the_stored_vector_and_the_stored_send_probability():
     law = choose(seed=0, config=replace(CONFIG, epsilon=1.0)).probabilities  # uniform: the same for every seed
-    choices = [choose(seed=seed, config=replace(CONFIG, epsilon=1.0)) for seed in range(4000)]
+    choices = [choose(seed=seed, config=replace(CONFIG, epsilon=1.0)) for seed in range(1500)]
     sent = [choice for choice in choices if choice.activity]
     assert stats.binomtest(len(sent), len(choices), 0.6).pvalue > 0.001
     counts = Counter(choice.index for choice in sent)

@@ -52,7 +52,7 @@ def test_a_new_person_gets_what_works_in_the_present_emotion(model):
 
 
 def test_a_person_with_a_history_gets_what_worked_for_them():
-    histories, contexts, activities = log(people=60, by_emotion=False)
+    histories, contexts, activities = log(people=60, by="person")
     model = Recommender(QUICK, seed=0).fit(histories, contexts, activities)
     for person, liked in ((0, BREATHING), (1, JOURNALING), (2, {"a2", "a5", "a8"})):
         mean, _ = model.score(histories[person], contexts[person][0])
@@ -66,6 +66,33 @@ def test_experience_since_the_training_moves_only_that_persons_scores(model):
     before, after = model.score([], FEARFUL)[0], model.score(since, FEARFUL)[0]
     assert after[8] - after[1] > before[8] - before[1] + 0.05
     assert model.score([], FEARFUL)[0] == pytest.approx(before, abs=0)
+
+
+def test_a_frozen_model_does_not_learn_from_what_came_after_it_and_no_model_sees_the_future(model, data):
+    loved = Outcome(completed=True, helpfulness=5, mood_change=1.0)
+    known = data[0][0]
+    late = [*known, Delivery("a8", model.data_until_ + timedelta(days=1), loved, FEARFUL)]
+    asked = model.data_until_ + timedelta(days=2)
+    person = [model._personal(h, True, rule, None) for h, rule in ((late, "frozen"), (known, "personal"))]
+    assert person[0].mean == pytest.approx(person[1].mean, abs=0)
+    assert person[1].updates == 0
+    assert model._personal(late, True, "personal", None).updates == 1
+    assert model._personal(late, False, "personal", None).updates == len(late)
+    before = model.score(known, FEARFUL, at=model.data_until_)[0]
+    assert model.score(late, FEARFUL, at=model.data_until_)[0] == pytest.approx(before, abs=0)
+    assert model.score(late, FEARFUL, at=asked)[0] != pytest.approx(before, abs=1e-6)
+    with pytest.raises(ValueError, match="update_rule"):
+        model.score(known, FEARFUL, update_rule="whenever")
+
+
+def test_one_persons_posterior_is_that_of_the_pooled_fit(model, data):
+    """The rows rebuilt from a history are those the head was fitted to: taken in once more, they would count twice."""
+    histories, contexts, _ = data
+    rebuilt = {p: model._personal(history, False, "personal", None) for p, history in enumerate(histories[:2])}
+    once = model._personal(histories[0], True, "personal", None)
+    assert once.updates == 0
+    assert np.trace(rebuilt[0].covariance) < np.trace(once.covariance)
+    assert once.mean[: len(model.reward_head_.mean_)] == pytest.approx(model.reward_head_.mean_, abs=1e-12)
 
 
 @pytest.mark.parametrize("emotion", [UNIFORM, None])
@@ -260,3 +287,11 @@ def test_a_handful_of_deliveries_is_enough_to_start():
     mean, sd = model.score(histories[0], SAD)
     assert np.isfinite(mean).all()
     assert (sd > 0).all()
+
+
+def test_where_the_order_of_a_history_matters_the_deep_part_stays():
+    """Everybody wants the technique after the one done last: no sum over past activities can know that."""
+    model = Recommender(VaeConfig(epochs=20), seed=0).fit(*log(people=100, by="turn"))
+    assert model.report_["deep_stays"] is True
+    assert model.report_["ndcg_deep"] > model.report_["ndcg_linear"] + 0.03
+    assert model.network_.gain.item() != 0.0

@@ -22,16 +22,18 @@ def mood(name, strength=0.8):
     return {emotion: strength if emotion == name else rest for emotion in others}
 
 
-def log(people=60, deliveries=20, seed=0, n=9, effect=0.6, by_emotion=True):
-    """Uniformly random deliveries; fearful people engage with breathing, sad ones with journaling.
+def log(people=60, deliveries=20, seed=0, n=9, effect=0.6, by="emotion"):
+    """Uniformly random deliveries and what becomes of them.
 
-    Without `by_emotion` what works depends on the person alone: each has one technique that does.
+    by "emotion": fearful people engage with breathing, sad ones with journaling.
+    by "person": each has one technique that works.
+    by "turn": everybody wants the technique that follows the one they did last.
     """
     rng = np.random.default_rng(seed)
     activities = catalogue(n)
     histories, contexts = [], []
     for person in range(people):
-        history, moments = [], []
+        history, moments, last = [], [], 0
         for i in range(deliveries):
             feeling = ("fear", "sadness")[int(rng.integers(2))]
             at = START + timedelta(days=i, hours=int(rng.integers(8)))
@@ -39,9 +41,10 @@ def log(people=60, deliveries=20, seed=0, n=9, effect=0.6, by_emotion=True):
                 emotion=mood(feeling), modality_weights={"face": 0.5, "voice": 0.5}, local_time=at, day_in_programme=i
             )
             activity = activities[int(rng.integers(n))]
-            liked = ("breathing", "journaling")[feeling == "sadness"] if by_emotion else TECHNIQUES[person % 3]
-            good = activity.technique == liked
+            liked = {"emotion": feeling == "sadness", "person": person % 3, "turn": (last + 1) % 3}[by]
+            good = activity.technique == TECHNIQUES[liked]
             completed = bool(rng.random() < (0.2 + effect if good else 0.2))
+            last = TECHNIQUES.index(activity.technique) if completed else last
             helpfulness = float(np.clip(round(rng.normal(4.2 if good else 2.5, 0.6)), 1, 5)) if completed else None
             outcome = Outcome(completed, helpfulness, 0.2 if good and completed else None)
             history.append(Delivery(activity.id, at, outcome, context, 1 / n))
