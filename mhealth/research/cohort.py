@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Q
+from django.db.models import Max, Prefetch, Q
 
+from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn, Estimate
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant, Scope, Study
@@ -74,6 +75,8 @@ class Cohort:
             *Response.objects.filter(occasion__participant__in=people).aggregate(Max("received_at")).values(),
             *Occasion.objects.filter(participant__in=people).aggregate(Max("created_at")).values(),
             *CheckIn.objects.filter(participant__in=people).aggregate(Max("finished_at")).values(),
+            *Decision.objects.filter(participant__in=people).aggregate(Max("decided_at")).values(),
+            *DecisionEvent.objects.filter(decision__participant__in=people).aggregate(Max("received_at")).values(),
             self.trial.closed_at,
             self.trial.unblinded_at,
         ]
@@ -142,6 +145,12 @@ class Cohort:
             participant=person.participant, status__in=["done", "unusable"], finished_at__lte=self.cut_off
         ).filter(recorded_at__lte=self.until)
         return rows.select_related("correction").prefetch_related("estimates").order_by("recorded_at", "id")
+
+    def offers(self, person: Person):
+        """Decisions that offered an activity, with what the person did: counts only, never which policy chose."""
+        heard = Prefetch("events", DecisionEvent.objects.filter(received_at__lte=self.cut_off).order_by("at", "id"))
+        rows = Decision.objects.offered().filter(participant=person.participant, decided_at__lte=self.until)
+        return rows.prefetch_related(heard).order_by("decided_at", "id")
 
     def recognisers(self) -> list[str]:
         """Versions of the recognisers whose estimates these people have."""

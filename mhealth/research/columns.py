@@ -141,6 +141,9 @@ ENGAGEMENT = Table(
         Column("check_ins_read", "integer", "Check-ins from which something could be read"),
         Column("questionnaires_planned", "integer", "Questionnaires planned to open"),
         Column("questionnaires_answered", "integer", "Questionnaires of those answered inside their window"),
+        Column("activities_offered", "integer", "Decisions that offered an activity"),
+        Column("activities_shown", "integer", "Offered activities that the phone showed, first time each"),
+        Column("activities_completed", "integer", "Offered activities that were completed"),
     ),
 )
 
@@ -149,12 +152,13 @@ def wide(versions: Sequence[InstrumentVersion]) -> Table:
     """One row per person and occasion; a block of columns per instrument version that was planned."""
     blocks = (column for version in versions for column in _block(version))
     columns = {column.name: column for column in blocks}  # versions of one instrument share their columns
+    planned = Column("planned_day", "integer", "Day on which the questionnaire was planned to open, from allocation")
     answered = Column("answered", "boolean", "Whether anything was answered inside the window")
     return Table(
         "occasions_wide",
         "One row per person and planned occasion, unanswered ones included",
         ("person", "occasion"),
-        (PERSON, ARM, OCCASION, DAY, CONSENT_DAY, answered, *columns.values()),
+        (PERSON, ARM, OCCASION, planned, DAY, CONSENT_DAY, answered, *columns.values()),
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from mhealth.checkins.models import CheckIn
 from mhealth.outcomes.models import Occasion, Response
 from mhealth.research.cohort import Cohort, Person, age_band
-from mhealth.research.columns import EMOTIONS
+from mhealth.research.columns import EMOTIONS, ENGAGEMENT
 
 Row = dict[str, object]
-COUNTED = ("check_ins", "check_ins_read", "questionnaires_planned", "questionnaires_answered")
+COUNTED = tuple(column.name for column in ENGAGEMENT.columns if column.name not in ("person", "arm", "week"))
 
 
 def people(cohort: Cohort) -> Iterator[Row]:
@@ -67,7 +67,8 @@ def occasions_wide(cohort: Cohort) -> Iterator[Row]:
         for occasion in cohort.occasions(person):
             together[occasion.name].append(occasion)
         for name, occasions in together.items():
-            yield _wide_row(person, name, [given[o.pk] for o in occasions if o.pk in given])
+            row = _wide_row(person, name, [given[o.pk] for o in occasions if o.pk in given])
+            yield row | {"planned_day": person.enrolment.day(occasions[0].opens_at)}
 
 
 def _wide_row(person: Person, name: str, responses: list[Response]) -> Row:
@@ -144,6 +145,11 @@ def _happenings(cohort: Cohort, person: Person) -> Iterator[tuple[str, object]]:
         yield "questionnaires_planned", occasion.opens_at
         if occasion.pk in answered:
             yield "questionnaires_answered", occasion.opens_at
+    for decision in cohort.offers(person):
+        yield "activities_offered", decision.decided_at
+        first = {event.kind: event.at for event in reversed(decision.events.all())}
+        for kind in first.keys() & {"shown", "completed"}:
+            yield f"activities_{kind}", first[kind]
 
 
 ROWS: dict[str, Callable[[Cohort], Iterator[Row]]] = {

@@ -4,12 +4,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn, Correction, Estimate
 from mhealth.outcomes import services as outcomes
 from mhealth.research.columns import EMOTIONS
 from mhealth.trials import services
 from mhealth.trials.models import Enrolment
 from tests import factories as people
+from tests.interventions import factories as content
 from tests.trials import factories
 
 HAPPY = dict.fromkeys(EMOTIONS, 0.05) | {"happiness": 0.7}
@@ -30,6 +32,20 @@ def check_in(person, days_ago: float, **fields) -> CheckIn:
     else:
         Estimate.objects.create(check_in=row, modality="voice", reason="silent")
     return row
+
+
+def offer(person, days_ago: float) -> Decision:
+    """An activity that was offered, shown twice and completed two days later."""
+    at = timezone.now() - timedelta(days=days_ago)
+    version = content.draft(content.activity("slow-breathing"))
+    decision = Decision.objects.create(
+        participant=person, moment="asked:1", status="done", outcome="offered", version=version, decided_at=at
+    )
+    for kind, after_days in (("shown", 0), ("shown", 1), ("completed", 2)):
+        DecisionEvent.objects.create(
+            id=uuid.uuid4(), decision=decision, kind=kind, at=at + timedelta(days=after_days, minutes=1)
+        )
+    return decision
 
 
 @pytest.fixture
@@ -55,6 +71,7 @@ def story(trial, team, ada, ben):
     )  # too early
     check_in(ada, 10)
     check_in(ada, 9, status="unusable", reason="silent", fused=None)
+    offer(ada, 8)
     factories.candidate(ben, trial)
     check_in(ben, 0)
     services.withdraw(enrolment=factories.allocated(cleo, trial), kind="stop", words="I moved to Leeds")

@@ -85,6 +85,7 @@ def test_the_wide_table_holds_scores_and_items_by_day(export, story, ada):
     assert baseline["dass21_anxiety_missing"] == "1"
     week_4 = only(folder, "occasions_wide", person=who, occasion="week 4")  # answered before it opened
     assert (week_4["answered"], week_4["dass21_depression"], week_4["day"]) == ("false", "", "")
+    assert [row["planned_day"] for row in (baseline, week_2, week_4)] == ["14", "14", "42"]
 
 
 def test_the_long_table_holds_the_same_values(export, story, ada):
@@ -130,6 +131,8 @@ def test_engagement_has_every_week_of_the_schedule(export, story, ada):
     assert list(weeks) == ["0", "1", "2", "3", "4", "5", "6"]
     assert (weeks["0"]["check_ins"], weeks["0"]["check_ins_read"]) == ("2", "1")
     assert (weeks["1"]["check_ins"], weeks["1"]["check_ins_read"]) == ("0", "0")
+    assert (weeks["0"]["activities_offered"], weeks["0"]["activities_shown"]) == ("1", "1")  # on day 6
+    assert (weeks["0"]["activities_completed"], weeks["1"]["activities_completed"]) == ("0", "1")
     assert (weeks["2"]["questionnaires_planned"], weeks["2"]["questionnaires_answered"]) == ("2", "2")
 
 
