@@ -28,7 +28,8 @@ class Answer:
         return json.loads(self.body) if self.body else None
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} → {self.status}"
+        """Without the query: the token of a signed link is nobody else's business."""
+        return f"{self.method} {self.path.partition('?')[0]} → {self.status}"
 
 
 class Refused(Exception):

@@ -68,7 +68,7 @@ def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
     for _ in range(200):
         if server.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url, timeout=2):  # noqa: S310
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310
             return
         time.sleep(0.2)
     raise NotStarted(f"the server did not start; its log is {log}")

@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlparse
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,7 @@ from mhealth.portal.demo.phone import Answer, Phone
 
 API = "/api/v1"
 WORKING = {"receiving", "queued", "running"}
-BASELINE = [1, 1, 2, 0, 2, 1, 1, 2, 1, 2, 2, 2, 2, 1, 1, 2, 1, 2, 0, 1, 1]  # moderate low mood; item 21 = 1
+BASELINE = [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 1, 0, 1, 1, 1, 0, 1, 1]  # low mood of a moderate degree; item 21 = 1
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ class Story:
                 )
 
     def own_word(self, check_in: dict) -> str:
-        """What the face showed, if a face was read: so that the correction has something to say about the voice."""
-        read = {row["modality"]: row["probabilities"] for row in check_in["estimates"] if row["probabilities"]}
-        most = read.get("face") or read.get("voice") or {"neutral": 1.0}
-        return max(most, key=most.get)
+        """What the modality showed that the fusion did not follow; if all agree, what came second."""
+        shown = [row["probabilities"] for row in check_in["estimates"] if row["probabilities"]]
+        fused = check_in["fused"]["probabilities"] if check_in["fused"] else {"neutral": 1.0, "sadness": 0.0}
+        first, second = sorted(fused, key=fused.get, reverse=True)[:2]
+        return next((own for own in (max(p, key=p.get) for p in shown) if own != first), second)
 
     def take_part_in_the_trial(self) -> None:
         self.chapter("A trial manager enters them into the randomised trial")
@@ -109,7 +111,7 @@ class Story:
         answers = {"answers": BASELINE, "answered_at": datetime.now(UTC).isoformat()}
         response = self.phone.send("PUT", f"{API}/questionnaires/{occasion['id']}/response/", answers).json
         for score in response.get("scores") or []:
-            self.note(f"{score['scale']}: {score['score']:g} ({score['band'].replace('_', ' ')})")
+            self.note(f"{score['scale']}: {score['value']:g} ({score['band'].replace('_', ' ')})")
 
     def be_allocated(self) -> None:
         self.chapter("They are allocated to an arm; neither they nor the manager can see which")
@@ -120,7 +122,7 @@ class Story:
     def be_offered_an_activity(self) -> None:
         self.chapter("They ask for an activity, and are told why this one")
         self.phone.send("POST", f"{API}/recommendations/")
-        offer = self.phone.wait(f"{API}/recommendations/", _decided).json
+        offer = self.phone.wait(f"{API}/recommendations/", lambda answer: answer.status == 200).json
         activity = offer["activity"]
         self.note(f"[bold]{activity['title']}[/bold] ({activity['minutes']} min): {activity['summary']}")
         for number, step in enumerate(activity["steps"], start=1):
@@ -136,15 +138,16 @@ class Story:
         asked = researcher.send("POST", f"{API}/research/exports/", {"trial": self.cast.trial, "reason": "demo"}).json
         path = f"{API}/research/exports/{asked['id']}/"
         done = researcher.wait(path, lambda answer: answer.json["status"] not in WORKING, patience_s=120).json
-        package = researcher.get(done["download_url"]).body
+        link = urlparse(done["link"])
+        package = researcher.get(f"{link.path}?{link.query}").body
         with zipfile.ZipFile(io.BytesIO(package)) as files:
             self.note("in the package: " + ", ".join(sorted(files.namelist())))
 
     def chapter(self, title: str) -> None:
-        self.console.print(f"\n[bold]{title}[/bold]")
+        self.console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
 
     def note(self, text: str) -> None:
-        self.console.print(f"    {text}", highlight=False)
+        self.console.print(f"    {text}", highlight=False, soft_wrap=True)
 
     def show(self, check_in: dict) -> None:
         table = Table("", "expressed emotion", "confidence", "quality", "weight", box=None, padding=(0, 2, 0, 4))
@@ -173,17 +176,13 @@ class Story:
         return client
 
     def _said(self, answer: Answer) -> None:
-        self.console.print(f"    [dim]{answer}[/dim]", highlight=False)
+        self.console.print(f"    [dim]{answer}[/dim]", highlight=False, soft_wrap=True)
 
 
 def top(reading: dict) -> str:
     """The three most probable emotions; never a bare label."""
     ranked = sorted(reading["probabilities"].items(), key=lambda pair: -pair[1])[:3]
     return ", ".join(f"{emotion} {probability:.0%}" for emotion, probability in ranked)
-
-
-def _decided(answer: Answer) -> bool:
-    return answer.status == 200 and bool((answer.json or {}).get("activity"))
 
 
 def _event(event: dict) -> dict:

@@ -49,8 +49,7 @@ def load(folder: Path = FIXTURES) -> Study:
         _staff(study, member)
     for person in people["participants"]:
         _participant(study, person)
-    interventions.load_activities(folder / "activities")
-    interventions.validate_as_demo()
+    _activities(folder)
     _trial(study)
     return study
 
@@ -68,10 +67,8 @@ def _study(content: dict) -> Study:
 
 
 def _consent_document(study: Study, content: dict) -> ConsentDocument:
-    scopes = (f"{scope['title']}\n{scope['text']}" for scope in content["scopes"].values())
-    text = "\n\n".join([content["title"], *content["introduction"], content["ai_notice"], *scopes])
     key = {"study": study, "version": content["version"], "language": content["language"]}
-    return ConsentDocument.objects.get_or_create(**key, defaults={"text": text})[0]
+    return ConsentDocument.objects.get_or_create(**key, defaults={"text": content["text"]})[0]
 
 
 def _account(content: dict, **fields: object) -> User:
@@ -110,6 +107,13 @@ def _participant(study: Study, content: dict) -> None:
             text_digest=document.digest,
             how="demo",
         )
+
+
+def _activities(folder: Path) -> None:
+    author, *reviewers = (User.objects.get(email=f"{name}@example.org") for name in ("carol", "nora", "piet"))
+    interventions.load_reasons(folder / "reasons", folder / "words")
+    interventions.load_activities(folder / "activities", author=author)
+    interventions.validate_as_demo(author=author, reviewers=reviewers)
 
 
 def _trial(study: Study) -> Trial:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         for path in (face, voice):
             if not path.is_file():
                 raise CommandError(f"{path} is not a file", returncode=2)
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=120)
         folder = settings.VAR_DIR / "demo"
         folder.mkdir(parents=True, exist_ok=True)
         try:
