@@ -111,7 +111,7 @@ def run_train(options: argparse.Namespace) -> None:
 
 def _train_face(options: argparse.Namespace) -> None:
     from emotion import face_card, face_training
-    from emotion.data.fer2013 import NoData
+    from emotion.data.clips import DataMissing
     from emotion.training import OtherRun
 
     recipe = face_training.Recipe(minutes=options.minutes, **({"epochs": options.epochs} if options.epochs else {}))
@@ -119,7 +119,7 @@ def _train_face(options: argparse.Namespace) -> None:
         network, fitted = face_training.train(
             options.data, options.out, recipe=recipe, seed=options.seed, resume=options.resume
         )
-    except (NoData, OtherRun) as problem:
+    except (DataMissing, OtherRun) as problem:
         raise BadInput(str(problem)) from problem
     path = options.out / "face.safetensors"
     card = face_card.write(network, fitted, options.data, path, recipe=recipe, seed=options.seed)
@@ -132,15 +132,20 @@ def _train_face(options: argparse.Namespace) -> None:
 
 def _train_voice(options: argparse.Namespace) -> None:
     from emotion import voice_training
+    from emotion.data.clips import DataMissing
+    from emotion.training import OtherRun
 
-    voice_training.train(
-        options.data,
-        options.out,
-        seed=options.seed,
-        epochs=options.epochs,
-        minutes=options.minutes,
-        resume=options.resume,
-    )
+    try:
+        voice_training.train(
+            options.data,
+            options.out,
+            seed=options.seed,
+            epochs=options.epochs,
+            minutes=options.minutes,
+            resume=options.resume,
+        )
+    except (DataMissing, OtherRun) as problem:
+        raise BadInput(str(problem)) from problem
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -182,12 +187,12 @@ def run_card(options: argparse.Namespace) -> None:
 
 
 def run_release(options: argparse.Namespace) -> None:
-    from emotion.data.fer2013 import NoData
+    from emotion.data.clips import DataMissing
     from emotion.face_card import AlreadyOpened, release
 
     try:
         card = release(options.model, options.data, options.to)
-    except (NoData, AlreadyOpened) as problem:
+    except (DataMissing, AlreadyOpened) as problem:
         raise BadInput(str(problem)) from problem
     found = card["openings"][-1]["original_labels"]
     print(f"FER2013 public test: accuracy {found['accuracy']:.4f}, UAR {found['uar']:.4f}; installed at {options.to}")

@@ -8,23 +8,29 @@ from typing import Any
 from emotion.checkpoint import NoModel
 from emotion.estimate import EMOTIONS, Estimate
 
+Reading = tuple[dict[str, Any], Estimate | None]  # what is told of a modality, and what is fused
+
 
 def analyse(face: Path | None = None, voice: Path | None = None, text: str | None = None) -> dict[str, Any]:
     """Read each part that is given and fuse what could be read; ready for JSON.
 
     A modality has a `status`: "estimated", "unusable" (with `code` and `message`) or "no model".
     """
-    parts: dict[str, dict[str, Any]] = {}
-    estimates: dict[str, Estimate] = {}
-    for name, source, read in (("face", face, _read_face), ("voice", voice, _read_voice), ("text", text, _read_text)):
-        if source is not None:
-            parts[name], estimate = read(source)
-            if estimate:
-                estimates[name] = estimate
-    return {"modalities": parts, "fused": _fuse(estimates) if estimates else None}
+    read: dict[str, Reading] = {}
+    if face is not None:
+        read["face"] = _read_face(face)
+    if voice is not None:
+        read["voice"] = _read_voice(voice)
+    if text is not None:
+        read["text"] = {"status": "no model"}, None
+    estimates = {name: estimate for name, (_, estimate) in read.items() if estimate}
+    return {
+        "modalities": {name: told for name, (told, _) in read.items()},
+        "fused": _fuse(estimates) if estimates else None,
+    }
 
 
-def _read_face(path: Path) -> tuple[dict[str, Any], Estimate | None]:
+def _read_face(path: Path) -> Reading:
     from emotion.face import FaceRecogniser
     from emotion.photo import UnusablePhoto
 
@@ -37,7 +43,7 @@ def _read_face(path: Path) -> tuple[dict[str, Any], Estimate | None]:
     return {"status": "estimated", **summarise(estimate)}, estimate
 
 
-def _read_voice(path: Path) -> tuple[dict[str, Any], Estimate | None]:
+def _read_voice(path: Path) -> Reading:
     from emotion.recording import UnusableRecording
 
     try:
@@ -49,10 +55,6 @@ def _read_voice(path: Path) -> tuple[dict[str, Any], Estimate | None]:
     except UnusableRecording as problem:
         return {"status": "unusable", "code": problem.code, "message": problem.message}, None
     return {"status": "estimated", **summarise(estimate)}, estimate
-
-
-def _read_text(text: str) -> tuple[dict[str, Any], Estimate | None]:
-    return {"status": "no model"}, None
 
 
 def _fuse(estimates: dict[str, Estimate]) -> dict[str, Any]:

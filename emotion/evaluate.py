@@ -196,8 +196,8 @@ def uar_interval(
     """95 % bootstrap interval of the UAR; whole people are drawn, since rows of one person are alike."""
     _, person = np.unique(people, return_inverse=True)
     counts = np.zeros((person.max() + 1, 2, len(EMOTIONS)))  # per person and class: rows, right rows
-    np.add.at(counts, (person, 0, truth), 1)
-    np.add.at(counts, (person, 1, truth), truth == predicted)
+    np.add.at(counts[:, 0], (person, truth), 1)
+    np.add.at(counts[:, 1], (person, truth), truth == predicted)
     weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)
     totals = np.einsum("dp,pkc->dkc", weights, counts)
     recall = np.divide(totals[:, 1], totals[:, 0], out=np.full(totals[:, 1].shape, np.nan), where=totals[:, 0] > 0)

@@ -93,7 +93,8 @@ class FaceRecogniser:
             raise checkpoint.BadCheckpoint(f"{path} holds {card.get('network')}, not compact_face")
         network = CompactFace()
         network.load_state_dict(weights)
-        return cls(network.to(memory_format=torch.channels_last), card)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        return cls(network, card)
 
     @cached_property
     def detector(self) -> FaceDetector:

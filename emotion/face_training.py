@@ -46,7 +46,8 @@ def train(
     recipe = recipe or Recipe()
     learn, choose = fer2013.split(fer2013.load(data, "train"))
     torch.manual_seed(seed)
-    network = CompactFace().to(memory_format=torch.channels_last)  # twice as fast in bfloat16
+    network = CompactFace()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast in bfloat16
     fitted = fit(
         network,
         _optimizer(network, recipe),

@@ -161,9 +161,9 @@ def _follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> 
     decay = min(decay, (1 + step) / (10 + step))  # young averages forget their random start quickly
     for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
         slow.lerp_(fast, 1 - decay)
-    for slow, fast in zip(average.buffers(), network.buffers(), strict=True):
+    for kept, latest in zip(average.buffers(), network.buffers(), strict=True):
         # Averaged weights need averaged batch-norm statistics: with the latest ones 4 points of accuracy went.
-        slow.lerp_(fast, 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+        kept.lerp_(latest, 1 - decay) if kept.is_floating_point() else kept.copy_(latest)
 
 
 def _seed_of(seed: int, epoch: int) -> int:
@@ -194,7 +194,7 @@ def _save(folder: Path, state: _State, network, average, optimizer, identity: st
 
 def _restore(path: Path, network, average, optimizer, identity: str) -> _State:
     saved = torch.load(path, weights_only=True, map_location="cpu")
-    if saved["identity"] != identity:
+    if json.loads(saved["identity"]) != json.loads(identity):  # as numbers: 60 minutes are 60.0 minutes
         raise OtherRun(f"{path} was written with {saved['identity']}, not {identity}")
     network.load_state_dict(saved["network"])
     average.load_state_dict(saved["average"])

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from emotion.data.clips import DataMissing
 from emotion.estimate import EMOTIONS
 
 SIDE = 48
@@ -31,10 +32,6 @@ NAMES = {
 }
 NEAR_IDENTICAL = 0.94  # cosine of 12×12 thumbnails; by eye almost every pair just above it is one photo twice
 VALIDATION_FILE = "fer2013_validation.txt"
-
-
-class NoData(Exception):
-    """The data folder does not hold this data set."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +57,13 @@ class Faces:
 
 
 def load(folder: str | os.PathLike, part: str) -> Faces:
-    """Read `part`, "train" or "public". `NoData` names what is missing."""
+    """Read `part`, "train" or "public". `DataMissing` names what is missing."""
     folder = Path(folder)
     if (folder / "fer2013").is_dir():
         folder = folder / "fer2013"
     grids = sorted(folder.glob(f"{part}_*x*_n*.webp"))
     if not grids or not (folder / "meta.npz").exists():
-        raise NoData(f"{folder} holds no FER2013 (meta.npz and {part}_RxC_nN.webp)")
+        raise DataMissing(f"{folder} holds no FER2013 (meta.npz and {part}_RxC_nN.webp)")
     images = _read_grid(grids[0])
     with np.load(folder / "meta.npz", allow_pickle=False) as meta:
         usage = {"train": "Training", "public": "PublicTest"}[part]
@@ -76,7 +73,7 @@ def load(folder: str | os.PathLike, part: str) -> Faces:
         votes = meta["ferplus_votes"][chosen]
         labels = order[meta["label"][chosen]]
     if len(images) != len(labels):
-        raise NoData(f"{grids[0].name} holds {len(images)} faces, meta.npz {len(labels)}")
+        raise DataMissing(f"{grids[0].name} holds {len(images)} faces, meta.npz {len(labels)}")
     served = votes[:, [raters.index(name) for name in EMOTIONS]].astype(np.int64)
     return Faces(images, labels, served, votes[:, raters.index("NF")].astype(np.int64), np.arange(len(labels)))
 

@@ -150,6 +150,64 @@ def test_train_writes_a_checkpoint_and_release_opens_the_public_test_once(tiny_f
     assert "opened" in capsys.readouterr().err
 
 
+@pytest.fixture
+def voice_model(tmp_path):
+    """An untrained network: enough to see which clips are heard and against what."""
+    import torch
+
+    from emotion.networks.compact_voice import CompactVoice
+
+    torch.manual_seed(0)
+    network = CompactVoice()
+    network.population_mean_db.fill_(-30.0)
+    network.population_deviation_db.fill_(10.0)
+    path = tmp_path / "voice.safetensors"
+    card = {"network": "compact_voice", "band": None, "temperature": 1.0, "prior_clips": 1.0}
+    checkpoint.save(path, network.state_dict(), {**card, "abstention": {"threshold": 0.0}})
+    return path
+
+
+@pytest.fixture
+def voices(tmp_path):
+    """Per person a beep-like voice, three clips; then a silent clip and a missing one."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    lines = ["path,label,person"]
+    for person, pitch_hz in (("a", 120), ("b", 220)):
+        for take in range(3):
+            t = np.arange(32_000) / 16_000
+            voiced = np.sin(2 * np.pi * (pitch_hz + 5 * take) * t) + 0.5 * np.sin(2 * np.pi * 9 * pitch_hz * t)
+            clip = 0.2 * voiced * (np.sin(2 * np.pi * 2 * t) > -0.5) + 1e-3 * rng.normal(size=len(t))
+            soundfile.write(tmp_path / f"{person}{take}.wav", clip, 16_000)
+            lines.append(f"{person}{take}.wav,anger,{person}")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(32_000), 16_000)
+    path = tmp_path / "voices.csv"
+    path.write_text("\n".join([*lines, "silent.wav,fear,b", "gone.wav,fear,b"]) + "\n")
+    return path
+
+
+def test_voices_are_scored_and_the_first_clips_of_a_person_set_the_baseline(voices, voice_model, tmp_path):
+    out = tmp_path / "result.json"
+    command = ["evaluate", "voice", "--manifest", str(voices), "--out", str(out), "--model", str(voice_model)]
+    assert main(command) == 0
+    plain = json.loads(out.read_text())
+    assert plain["n"] == 8
+    assert plain["unusable"] == {"count": 2, "reasons": {"missing_file": 1, "silent": 1}}
+    assert plain["per_class"]["fear"]["recall"] == 0
+    assert main([*command, "--personal-baseline", "2"]) == 0
+    personal = json.loads(out.read_text())
+    assert personal["n"] == 4
+    assert personal["personal_baseline"] == {"k": 2, "people_with_baseline": 2}
+    assert personal["log_loss"] != plain["log_loss"]
+
+
+def test_too_long_a_baseline_leaves_nothing_to_score(voices, voice_model, tmp_path, capsys):
+    command = ["evaluate", "voice", "--manifest", str(voices), "--out", str(tmp_path / "r.json")]
+    assert main([*command, "--model", str(voice_model), "--personal-baseline", "9"]) == 2
+    assert "no rows are left" in capsys.readouterr().err
+
+
 def test_train_refuses_a_folder_without_the_data_set(tmp_path, capsys):
     assert main(["train", "face", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "holds no FER2013" in capsys.readouterr().err

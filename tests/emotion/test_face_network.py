@@ -9,6 +9,7 @@ from PIL import Image
 
 from emotion import checkpoint
 from emotion.data import fer2013
+from emotion.data.clips import DataMissing
 from emotion.estimate import EMOTIONS
 from emotion.face_training import Recipe, augment, draw_balanced, draw_batches
 from emotion.networks.compact_face import CompactFace, standardise
@@ -145,7 +146,7 @@ def test_a_grid_on_disk_is_read_in_the_order_of_its_table(tmp_path, rng):
 
 
 def test_an_empty_folder_is_said_to_hold_no_data(tmp_path):
-    with pytest.raises(fer2013.NoData, match="holds no FER2013"):
+    with pytest.raises(DataMissing, match="holds no FER2013"):
         fer2013.load(tmp_path, "train")
 
 
