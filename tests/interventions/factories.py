@@ -25,9 +25,10 @@ SHELF = {
 }
 
 
-def activity(key: str, order: int = 1, **fields) -> Activity:
-    technique, emotions, scales, tags, grounding = SHELF[key]
+def activity(like: str, order: int = 1, **fields) -> Activity:
+    technique, emotions, scales, tags, grounding = SHELF[like]
     defaults = {
+        "key": like,
         "technique": technique,
         "targets": {"emotions": emotions, "scales": scales},
         "grounding": grounding,
@@ -38,7 +39,7 @@ def activity(key: str, order: int = 1, **fields) -> Activity:
         "arousal_direction": "down",
         "clinician_order": order,
     }
-    made = Activity.objects.create(key=key, **(defaults | fields))
+    made = Activity.objects.create(**(defaults | fields))
     for tag in tags:
         rule = services.content.SCORE_RULES.get(tag, [])
         made.contra_indications.add(
