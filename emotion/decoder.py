@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class Decoder:
         return self._child
 
 
-def _read(stream: BinaryIO, size: int, deadline: float) -> bytes:
+def _read(stream: IO[bytes], size: int, deadline: float) -> bytes:
     chunks = bytearray()
     while len(chunks) < size:
         ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))

@@ -2,7 +2,6 @@
 
 import io
 import re
-import urllib.error
 import urllib.request
 
 import pytest
@@ -19,7 +18,6 @@ from mhealth.portal.demo.story import Cast, Story
 from mhealth.trials.models import Enrolment
 from tests.journeys import processes
 
-# All apps are named, so that PostgreSQL empties their tables by cascade after the test.
 pytestmark = pytest.mark.django_db(transaction=True)
 REAL_MODELS = {"CHECKIN_READER": "mhealth.checkins.recognisers.read", "DEMO_MODE": "1"}
 STEPS = [
@@ -54,8 +52,8 @@ def play(base: str) -> str:
 
 def up(base: str) -> bool:
     try:
-        return urllib.request.urlopen(f"{base}/api/v1/health/live", timeout=2).status == 200
-    except (urllib.error.URLError, ConnectionError):
+        return urllib.request.urlopen(f"{base}/api/v1/health/live", timeout=5).status == 200
+    except OSError:
         return False
 
 
