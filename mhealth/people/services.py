@@ -27,6 +27,7 @@ from mhealth.people.models import (
     Device,
     EnrolmentCode,
     Participant,
+    Scope,
     Study,
     User,
 )
@@ -295,3 +296,4 @@ def stop(participant: Participant, *, delete_media: bool) -> None:
     if delete_media:
         for room in registry.from_the_top():
             room.delete_media(participant)
+    transaction.on_commit(partial(_stop_what_rested_on, participant, Scope.TRIAL))  # who stops leaves the trial too

@@ -15,6 +15,7 @@ class TrialsConfig(AppConfig):
             export_person=data_rights.export_person,
             erase_person=data_rights.erase_person,
             withdraw=data_rights.withdraw_consent,
+            delete_media=data_rights.delete_media,
             covers=data_rights.COVERS,
             keeps=data_rights.KEEPS,
         )

@@ -51,6 +51,14 @@ def erase_person(participant: Participant) -> None:
     UnblindingRequest.objects.filter(enrolment__participant=participant).update(sealed_reason=None)
 
 
+def delete_media(participant: Participant) -> None:
+    """There is no media here; the withdrawal says that the person asked for more than to stop."""
+    for enrolment in participant.enrolments.present():
+        services.withdraw(enrolment=enrolment, kind=Withdrawal.Kind.STOP_AND_DELETE_MEDIA)
+    stopped = Withdrawal.objects.filter(enrolment__participant=participant, kind=Withdrawal.Kind.STOP)
+    stopped.update(kind=Withdrawal.Kind.STOP_AND_DELETE_MEDIA)
+
+
 def withdraw_consent(participant: Participant, scope: str) -> None:
     if scope != Scope.TRIAL:
         return

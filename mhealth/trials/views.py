@@ -91,9 +91,9 @@ class Baseline(EnrolmentStep):
 class WithdrawalOf(EnrolmentStep):
     @extend_schema(request=serializers.WithdrawalSerializer, responses={201: serializers.WithdrawalSerializer})
     def post(self, request, slug, pk):
-        """Record that the person leaves the trial. Their questionnaires up to now stay in it."""
+        """The person leaves the trial; their answers up to now stay in it. Media or everything goes if they ask so."""
         sent = self.sent(serializers.WithdrawalSerializer)
-        withdrawal = services.withdraw(
+        withdrawal = services.withdraw_at_request(
             enrolment=self.get_enrolment(), kind=sent["kind"], words=sent.get("words", ""), by=request.user
         )
         return Response(serializers.WithdrawalSerializer(withdrawal).data, status=status.HTTP_201_CREATED)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from mhealth.people import registry
+from mhealth.people.services import stop
 from mhealth.trials import services
 from mhealth.trials.models import AdverseEvent, Enrolment, Slot, Trial, Withdrawal
 from tests import factories as people
@@ -69,3 +70,29 @@ def test_withdrawn_trial_consent_takes_the_person_out_and_other_scopes_do_not(ad
         rooms.withdraw(person, "trial")
         assert Enrolment.objects.get(participant=person).status == "withdrawn"
     assert Withdrawal.objects.filter(kind="stop").count() == 2
+
+
+def test_who_stops_leaves_the_trial(ada, ben, trial, django_capture_on_commit_callbacks):
+    factories.allocated(ada, trial)
+    factories.allocated(ben, trial)
+    with django_capture_on_commit_callbacks(execute=True):
+        stop(ada, delete_media=False)
+        stop(ben, delete_media=True)
+    kinds = dict(Withdrawal.objects.values_list("enrolment__participant__user__first_name", "kind"))
+    assert kinds == {"Ada": "stop", "Ben": "stop_and_delete_media"}
+    with django_capture_on_commit_callbacks(execute=True):
+        stop(ada, delete_media=True)  # asked for later
+    assert set(Withdrawal.objects.values_list("kind", flat=True)) == {"stop_and_delete_media"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "erasures"),
+    [("stop", "active", 0), ("stop_and_delete_media", "stopped", 0), ("erase_all", "active", 1)],
+)
+def test_a_manager_does_what_the_person_asked_for(phone, ada, tom, trial, kind, status, erasures):
+    enrolment = factories.allocated(ada, trial)
+    url = f"/api/v1/trials/calm-1/enrolments/{enrolment.pk}/withdrawal/"
+    assert phone(tom).post(url, {"kind": kind}).status_code == 201
+    ada.refresh_from_db()
+    assert (ada.status, ada.erasure_requests.pending().count()) == (status, erasures)
+    assert Enrolment.objects.get().status == "withdrawn"

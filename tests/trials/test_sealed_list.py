@@ -1,5 +1,6 @@
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
 
 from mhealth.platform.models import AuditEvent
 from mhealth.trials import checks, services
@@ -137,3 +138,17 @@ def test_labels_are_a_shuffle_that_stays(draft):
     trial = services.seal_list(trial=draft)
     assert sorted(trial.labels().values()) == ["A", "B"]
     assert Trial.objects.get().labels() == trial.labels()
+
+
+def test_the_command_verifies_and_names_what_differs(draft, capsys):
+    with pytest.raises(CommandError, match="not been sealed"):
+        call_command("verify_allocation", "calm-1")
+    trial = services.seal_list(trial=draft)
+    call_command("verify_allocation", "calm-1")
+    assert "240 slots are as the seed gives them" in capsys.readouterr().out
+    trial.slots.filter(stratum="south|low|male", position=19).delete()
+    with pytest.raises(CommandError, match=r"does not verify: slot south\|low\|male 19") as refused:
+        call_command("verify_allocation", "calm-1")
+    assert refused.value.returncode == 1
+    with pytest.raises(CommandError, match="no trial nowhere"):
+        call_command("verify_allocation", "nowhere")

@@ -5,6 +5,7 @@ from mhealth.trials.services.enrolment import (
     policy_for,
     repeat_baseline,
     withdraw,
+    withdraw_at_request,
 )
 from mhealth.trials.services.records import (
     ask_to_unblind,
@@ -13,9 +14,10 @@ from mhealth.trials.services.records import (
     record_deviation,
     unblinded_arm,
 )
-from mhealth.trials.services.setup import close, extend_list, lock_plan, seal_list, start, verify_list
+from mhealth.trials.services.setup import Verification, close, extend_list, lock_plan, seal_list, start, verify_list
 
 __all__ = [
+    "Verification",
     "allocate",
     "ask_to_unblind",
     "close",
@@ -33,4 +35,5 @@ __all__ = [
     "unblinded_arm",
     "verify_list",
     "withdraw",
+    "withdraw_at_request",
 ]

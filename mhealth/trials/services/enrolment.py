@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from mhealth.outcomes import services as outcomes
 from mhealth.outcomes.models import Occasion, Response
+from mhealth.people import rights
+from mhealth.people import services as people
 from mhealth.people.models import Participant, Scope
 from mhealth.platform import audit
 from mhealth.platform.problems import Problem
@@ -152,6 +154,16 @@ def withdraw(*, enrolment: Enrolment, kind: str, words: str = "", by: object = "
     withdrawal.words = words
     withdrawal.save()
     audit.record(actor=by, action="trial.withdrawn", subject=subject_of(enrolment), kind=kind)
+    return withdrawal
+
+
+def withdraw_at_request(*, enrolment: Enrolment, kind: str, words: str, by: object) -> Withdrawal:
+    """Record what a person asked a manager for, and do the rest of it: media at once, erasure after its week."""
+    withdrawal = withdraw(enrolment=enrolment, kind=kind, words=words, by=by)
+    if kind == Withdrawal.Kind.STOP_AND_DELETE_MEDIA:
+        people.stop(enrolment.participant, delete_media=True)
+    elif kind == Withdrawal.Kind.ERASE_ALL:
+        rights.ask_for_erasure(enrolment.participant)
     return withdrawal
 
 
