@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ def train(
     histories = list(heard.deliveries.values())
     contexts = [[delivery.context for delivery in history] for history in histories]
     model = Recommender(seed=seed).fit(histories, contexts, heard.activities)
-    name = f"vae-{timezone.now():%Y%m%d-%H%M%S}-{model.data_hash_[:8]}"
+    # random, so that two trainings in one second never write over each other's files
+    name = f"vae-{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     return register(model.save(Path(settings.RECOMMENDER_MODELS) / name), promote=promote, actor=actor)
 
 

@@ -1,5 +1,5 @@
 from interventions.models.content import Activity, ContraIndication, Review, Version, VersionIsFixed
-from interventions.models.delivery import CareChoice, Decision, DecisionEvent
+from interventions.models.delivery import CareChoice, Decision, DecisionEvent, InputsErased
 from interventions.models.policy import ContentFreeze, ModelVersion, ReasonTexts
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ContraIndication",
     "Decision",
     "DecisionEvent",
+    "InputsErased",
     "ModelVersion",
     "ReasonTexts",
     "Review",
