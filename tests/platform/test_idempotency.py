@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.apps import apps
@@ -111,23 +112,22 @@ def test_a_malformed_key_is_refused(ada, key):
 
 @pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
 def test_twins_at_the_same_moment_are_done_once(shared_database):
-    def post(client):
+    def then_close(function, *given):
         try:
-            return client.post(CONSENTS, WITHDRAW, headers=KEY)
+            return function(*given)
         finally:
-            connection.close()
+            connection.close()  # each thread has its own
 
     def set_up():
         ada = factories.participant(factories.care_team(factories.study()), "ada")
-        clients = [sign_in_as(ada) for _ in range(8)]
-        connection.close()
-        return clients, Consent.objects.count()
+        return [sign_in_as(ada) for _ in range(8)], Consent.objects.count()
 
-    with ThreadPoolExecutor(1) as pool:
-        clients, before = pool.submit(set_up).result()
+    def post(client):
+        return client.post(CONSENTS, WITHDRAW, headers=KEY)
+
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(post, clients))
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(Consent.objects.count).result() == before + 1
+        clients, before = pool.submit(then_close, set_up).result()
+        answers = list(pool.map(partial(then_close, post), clients))
+        assert pool.submit(then_close, Consent.objects.count).result() == before + 1
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.content for answer in answers if answer.status_code == 201}) == 1

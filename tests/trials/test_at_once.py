@@ -1,11 +1,10 @@
-import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.apps import apps
-from django.db import connection, connections
+from django.db import connection
 
 from mhealth.trials import services
 from mhealth.trials.models import Enrolment, Slot, Trial
@@ -15,22 +14,6 @@ from tests.trials import factories
 # With the apps named, PostgreSQL empties the tables by cascade; otherwise knox's swapped-out table stands in the way.
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
 N_PEOPLE, N_THREADS = 200, 8
-
-
-@pytest.fixture
-def shared_database(tmp_path):
-    """The database that other threads connect to: on SQLite a file with the schema of the test's own."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    connection.ensure_connection()
-    config = connections.settings["default"]
-    name, config["NAME"] = config["NAME"], str(tmp_path / "shared.sqlite3")
-    file = sqlite3.connect(config["NAME"])
-    connection.connection.backup(file)
-    file.close()
-    yield
-    config["NAME"] = name
 
 
 def in_a_thread(function):
