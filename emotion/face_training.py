@@ -6,12 +6,14 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from emotion.data import fer2013
 from emotion.networks.compact_face import SIDE, CompactFace
@@ -60,8 +62,16 @@ def train(
         seed=seed,
         resume=resume,
         title="face",
+        refresh=lambda net: _measure_statistics(net, learn, recipe, seed),
     )
     return network, fitted
+
+
+def _measure_statistics(network: nn.Module, faces: fer2013.Faces, recipe: Recipe, seed: int) -> None:
+    """Batch-norm statistics of these weights over forty batches as they are learned from."""
+    batches = islice(draw_batches(faces, recipe, np.random.default_rng([seed, 1])), 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        update_bn(((images.contiguous(memory_format=torch.channels_last), 0) for images, _ in batches), network)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from emotion.training import OtherRun, Schedule, fit
 WEIGHT = torch.tensor([[1.0, -2.0, 0.5]])
 
 
-def line(schedule, folder, *, seed=3, resume=False):
+def line(schedule, folder, *, seed=3, resume=False, refresh=None):
     """Learn y = w·x with dropout on, so that lost randomness would show."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 1))
@@ -38,6 +38,7 @@ def line(schedule, folder, *, seed=3, resume=False):
         folder=folder,
         seed=seed,
         resume=resume,
+        refresh=refresh,
     )
     return network, fitted, score
 
@@ -75,6 +76,20 @@ def test_the_best_epoch_is_the_one_that_is_left_in_the_network(tmp_path):
     network, fitted, score = line(Schedule(epochs=5), tmp_path)
     assert score(network) == pytest.approx(max(row["score"] for row in fitted.history))
     assert fitted.score > -0.5  # variance of y is 5.25
+
+
+def test_statistics_measured_anew_are_those_that_are_scored_and_kept(tmp_path):
+    seen = []
+
+    def refresh(network):
+        seen.append(network[1].running_mean.clone())
+        network[1].running_mean.fill_(0.25)
+
+    network, fitted, score = line(Schedule(epochs=2, average_decay=0.9), tmp_path, refresh=refresh)
+    assert len(seen) == 2
+    assert not torch.equal(seen[0], seen[1])
+    assert network[1].running_mean.tolist() == [0.25] * 8
+    assert score(network) == pytest.approx(fitted.score)
 
 
 def test_a_state_of_another_seed_is_refused_and_of_the_same_seed_is_taken(tmp_path):
