@@ -13,7 +13,6 @@ from mhealth.safety.models import RiskEvent
 from tests import factories
 from tests.outcomes.instruments import answers
 from tests.outcomes.test_questionnaires_api import plan
-from tests.trials.test_at_once import shared_database  # noqa: F401 (a fixture)
 
 # With the apps named, PostgreSQL empties the tables by cascade; otherwise knox's swapped-out table stands in the way.
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
@@ -31,7 +30,7 @@ def in_threads(tasks) -> list:
 
 
 @pytest.fixture
-def occasions(instruments_folder, shared_database):  # noqa: F811
+def occasions(instruments_folder, shared_database):
     """Twelve open questionnaires of one person, written by a thread of their own: into the shared database."""
 
     def make() -> list:
