@@ -69,11 +69,13 @@ class TrialAdmin(MineOnly, ModelAdmin):
     actions_detail = ["seal", "verify", "start", "lock_plan", "close"]
     fields = [
         ("study", "slug"),
-        ("title", "status_label", "label"),
+        "title",
+        ("status_label", "label"),
         "setup_check",
         "stratify_by",
         ("severity_scale", "severity_cuts"),
-        ("block_sizes", "slots_per_stratum", "expected_people"),
+        "block_sizes",
+        ("slots_per_stratum", "expected_people"),
         "eligibility",
         "baseline_instrument",
         "schedule",
@@ -88,10 +90,15 @@ class TrialAdmin(MineOnly, ModelAdmin):
         fixed = list(self.readonly_fields)
         if obj and obj.status != Trial.Status.DRAFT:
             sealed = ["study", "slug", "stratify_by", "severity_scale", "severity_cuts"]
-            fixed += [*sealed, "block_sizes", "slots_per_stratum", "baseline_instrument"]
+            fixed += [*sealed, "slots_per_stratum", "baseline_instrument"]
         if obj and obj.plan_locked_at:
             fixed.append("analysis_plan")
         return fixed
+
+    def get_fields(self, request: HttpRequest, obj: Trial | None = None) -> list:
+        """Once the list is sealed nobody needs the block sizes, and who enrols should not know them."""
+        sealed = obj and obj.status != Trial.Status.DRAFT
+        return [field for field in self.fields if not (sealed and field == "block_sizes")]
 
     def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
         if db_field.name == "study":
@@ -104,8 +111,8 @@ class TrialAdmin(MineOnly, ModelAdmin):
         audit.record(actor=request.user, action=verb, subject=subject_of(obj), fields=form.changed_data)
 
     @display(description="status", label=STATUS_COLOURS)
-    def status_label(self, trial: Trial) -> tuple[str, str]:
-        return trial.status, trial.get_status_display()
+    def status_label(self, trial: Trial) -> str:
+        return trial.status
 
     @display(description="masking")
     def label(self, trial: Trial) -> str:

@@ -75,3 +75,9 @@ def test_no_page_shows_a_slot_or_an_arm_of_a_person(desk, tom, ada, trial):
         assert arm.name not in text
         assert enrolment.slot.stratum not in text
     assert Enrolment.objects.count() == 1
+
+
+def test_block_sizes_are_shown_until_the_list_is_sealed(desk, tom, draft):
+    assert "Block sizes" in page(desk(tom), draft)
+    step(desk(tom), draft, "seal")
+    assert "Block sizes" not in page(desk(tom), draft)

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('slots_per_stratum', models.PositiveIntegerField(default=100)),
                 ('expected_people', models.PositiveIntegerField(blank=True, null=True)),
                 ('eligibility', models.JSONField(blank=True, default=list, help_text='[{"fact": "age", "at_least": 18}, …]')),
-                ('schedule', models.JSONField(blank=True, default=list, help_text='Questionnaires: see docs/operations.md, trials.')),
+                ('schedule', models.JSONField(blank=True, default=list, help_text='Questionnaires: see docs/trials.md.')),
                 ('baseline_instrument', models.SlugField(default='dass21')),
                 ('analysis_plan', models.TextField(blank=True)),
                 ('plan_locked_at', models.DateTimeField(editable=False, null=True)),

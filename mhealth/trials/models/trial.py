@@ -53,7 +53,7 @@ class Trial(models.Model):
     slots_per_stratum = models.PositiveIntegerField(default=100)
     expected_people = models.PositiveIntegerField(null=True, blank=True)
     eligibility = models.JSONField(default=list, blank=True, help_text='[{"fact": "age", "at_least": 18}, …]')
-    schedule = models.JSONField(default=list, blank=True, help_text="Questionnaires: see docs/operations.md, trials.")
+    schedule = models.JSONField(default=list, blank=True, help_text="Questionnaires: see docs/trials.md.")
     baseline_instrument = models.SlugField(default="dass21")
     analysis_plan = models.TextField(blank=True)
     plan_locked_at = models.DateTimeField(null=True, editable=False)
