@@ -68,8 +68,11 @@ def tune(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    from recommender.vae import NothingToLearn, Recommender, VaeConfig  # loads torch
+    import torch
 
+    from recommender.vae import NothingToLearn, Recommender, VaeConfig
+
+    torch.set_num_threads(1)  # the matrices of a decision log are small: threads would only wait for each other
     log, config = read_log(options.log), VaeConfig()
     try:
         if options.tune:

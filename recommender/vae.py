@@ -142,7 +142,8 @@ class Network(nn.Module):
         self.present_bias = nn.Parameter(torch.zeros(d))
         self.query, self.attend, self.no_history = nn.Linear(d, d), nn.Linear(d, d), nn.Parameter(torch.zeros(d))
         self.decay = nn.Parameter(torch.zeros(()))
-        self.encoder = nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, 2 * z))
+        posterior = nn.Linear(2 * d, 2 * z)
+        self.encoder = nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), posterior)
         self.prior = nn.Sequential(nn.Linear(d, d), nn.GELU(), nn.Linear(d, m * (2 * z + 1)))
         self.decode = nn.Linear(z, d)
         self.rate = nn.Linear(d, 1)
@@ -152,7 +153,7 @@ class Network(nn.Module):
         with torch.no_grad():
             self.own_key.weight.mul_(0.1)
             self.own_key.weight[n_ids] = 0.0
-            self.encoder[-1].bias[z:] = -3.0  # begin almost without noise, or the gain learns to stay at zero
+            posterior.bias[z:] = -3.0  # begin almost without noise, or the gain learns to stay at zero
 
     @property
     def linear_parameters(self) -> list[nn.Parameter]:
