@@ -1,6 +1,7 @@
 """Every refusal and every fault in one shape."""
 
 import json
+import re
 
 import pytest
 from django.db import OperationalError
@@ -157,7 +158,7 @@ def test_a_page_that_fails_its_csrf_check_is_refused_in_our_shape(db):
 def participant_facing() -> list[type]:
     """The named problems of the rooms that a phone talks to."""
     get_resolver().url_patterns  # noqa: B018 (loads every room's views)
-    rooms = ("mhealth.platform", "mhealth.people", "mhealth.checkins", "mhealth.outcomes")
+    rooms = ("mhealth.platform", "mhealth.people", "mhealth.checkins", "mhealth.outcomes", "interventions.views")
     found, waiting = [], [APIException]
     while waiting:
         children = waiting.pop().__subclasses__()
@@ -176,3 +177,13 @@ def test_every_title_and_fixed_text_a_participant_can_meet_is_translated(languag
     staff_only = {"Not ready"}
     with translation.override(language):
         assert [text for text in sorted(texts - staff_only) if problems.translated(text)[1] != language] == []
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_the_compiled_translations_are_those_of_the_source(language, settings):
+    source = (settings.LOCALE_PATHS[0] / language / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
+    pairs = re.findall(r'^msgid ("(?:.+)")\nmsgstr ("(?:.+)")$', source, re.MULTILINE)
+    assert len(pairs) > 50
+    with translation.override(language):
+        stale = [msgid for msgid, msgstr in pairs if translation.gettext(json.loads(msgid)) != json.loads(msgstr)]
+    assert stale == []
