@@ -25,9 +25,9 @@ demo: install  ## play a study through the real HTTP API; DEMO=once ends after t
 test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
 	@$(BIN)/python tests/run.py
 
-run: install  ## the web process on port 8000, with the embedded worker where no broker is configured
+run: install  ## the web process on http://127.0.0.1:8000, with the embedded worker where no broker is configured
 	$(BIN)/python manage.py migrate --no-input
-	$(BIN)/gunicorn mhealth.wsgi --bind 127.0.0.1:8000 --threads 8
+	HTTPS=0 $(BIN)/gunicorn mhealth.wsgi --no-control-socket --bind 127.0.0.1:8000 --threads 8
 
 worker: install  ## one worker for all queues
 	$(BIN)/celery -A mhealth worker --queues media,decide,export,notify,training --concurrency 1 --loglevel info

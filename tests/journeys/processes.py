@@ -88,7 +88,7 @@ def web(tmp_path: Path, port: int, **more: str) -> Process:
     return Process(
         tmp_path / "web.log",
         environment(tmp_path, **more),
-        *("gunicorn", "mhealth.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"),
+        *("gunicorn", "mhealth.wsgi", "--no-control-socket", "--bind", f"127.0.0.1:{port}", "--threads", "4"),
     )
 
 

@@ -53,7 +53,17 @@ def free_port(wanted: int) -> int:
 def running(folder: Path, port: int) -> Iterator[str]:
     """Start the web process, wait until it is ready, yield its address, and stop it."""
     base, log = f"http://127.0.0.1:{port}", folder / "server.log"
-    command = [sys.executable, "-m", "gunicorn", "mhealth.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "mhealth.wsgi",
+        "--no-control-socket",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--threads",
+        "8",
+    ]
     with open(log, "wb") as output:
         server = subprocess.Popen(command, env=environment(folder), stdout=output, stderr=output)
     try:
