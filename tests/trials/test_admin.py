@@ -2,7 +2,9 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
+from mhealth.trials import services
 from mhealth.trials.models import Enrolment, Slot, Trial
+from mhealth.trials.services.enrolment import StratumExhausted
 from tests import factories as people
 from tests.trials import factories
 
@@ -21,8 +23,9 @@ def desk(client, settings):
     return sit_down
 
 
-def step(desk, trial, name: str):
-    return desk.post(reverse(f"admin:trials_trial_{name}", args=[trial.pk]), {"_form_submitted": "true"})
+def step(desk, row, name: str, **fields):
+    url = reverse(f"admin:trials_{row._meta.model_name}_{name}", args=[row.pk])
+    return desk.post(url, {"_form_submitted": "true"} | fields)
 
 
 def page(desk, trial) -> str:
@@ -81,3 +84,25 @@ def test_block_sizes_are_shown_until_the_list_is_sealed(desk, tom, draft):
     assert "Block sizes" in page(desk(tom), draft)
     step(desk(tom), draft, "seal")
     assert "Block sizes" not in page(desk(tom), draft)
+
+
+def test_a_manager_extends_a_list_that_ran_out(desk, tom, study, ada, ben):
+    factories.load_dass21()
+    trial = factories.running(study, slots_per_stratum=1)
+    factories.allocated(ada, trial)
+    waiting = factories.candidate(ben, trial)
+    with pytest.raises(StratumExhausted):
+        services.allocate(enrolment=waiting)
+    assert Trial.objects.get().paused
+    step(desk(tom), trial, "extend", slots_per_stratum=5)
+    assert services.allocate(enrolment=waiting).slot.position == 1
+
+
+def test_the_one_who_asked_does_not_approve(desk, tom, ada, trial, study):
+    tess = people.member("tess", "trial_manager", study)
+    enrolment = factories.allocated(ada, trial)
+    asked = services.ask_to_unblind(trial=trial, by=tom, reason="in hospital", enrolment=enrolment)
+    assert step(desk(tom), asked, "approve").status_code == 403
+    step(desk(tess), asked, "approve")
+    asked.refresh_from_db()
+    assert (asked.status, asked.decided_by) == ("approved", tess)

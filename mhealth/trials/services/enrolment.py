@@ -113,7 +113,10 @@ def _allocate(enrolment: Enrolment, by: object) -> Enrolment:
     now = timezone.now()
     candidate = Enrolment.objects.filter(pk=enrolment.pk, status=Enrolment.Status.CANDIDATE)
     if not candidate.update(status=Enrolment.Status.ALLOCATED, allocated_at=now, baseline=baseline):
-        enrolment.refresh_from_db()  # the same person at the same moment: the twin call has done it
+        # Somebody did something with the same person at the same moment: the twin call, or a withdrawal.
+        enrolment.refresh_from_db()
+        if enrolment.status != Enrolment.Status.ALLOCATED:
+            raise EnrolmentEnded()
         return enrolment
     if not Slot.objects.take_next(trial=trial, stratum=trial.stratum_of(participant, scores), enrolment=enrolment):
         raise StratumExhausted()

@@ -1,5 +1,6 @@
-"""Set-up and oversight of trials. Slots are registered nowhere: who enrols must not be able to read them."""
+from functools import partial
 
+from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -8,32 +9,16 @@ from rest_framework.exceptions import APIException
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from mhealth.people.models import Study
 from mhealth.platform import audit
 from mhealth.trials import checks, services
-from mhealth.trials.models import AdverseEvent, Arm, Deviation, Enrolment, Trial, UnblindingRequest
+from mhealth.trials.admin.base import MineOnly, step_dialog
+from mhealth.trials.models import Arm, Trial
 from mhealth.trials.services.setup import subject_of
 
 STATUS_COLOURS = {"draft": "info", "ready": "warning", "running": "success", "closed": "default"}
-
-
-class MineOnly:
-    """Rows of the trials this manager works on."""
-
-    def get_queryset(self, request: HttpRequest):
-        return super().get_queryset(request).filter(pk__in=self.model.objects.managed_by(request.user).values("pk"))
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-
-class ReadOnly(MineOnly):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 class ArmInline(TabularInline):
@@ -54,9 +39,8 @@ class ArmInline(TabularInline):
         return self._open(obj) and request.user.has_perm("trials.change_trial")
 
 
-def step_dialog(title: str, description: str) -> dict:
-    """A dialog also makes the step a POST: following a link changes nothing."""
-    return {"title": title, "description": description, "form_class": BaseDialogForm, "form_submit_text": title}
+class ExtendForm(BaseDialogForm):
+    slots_per_stratum = forms.IntegerField(min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget)
 
 
 @admin.register(Trial)
@@ -66,7 +50,7 @@ class TrialAdmin(MineOnly, ModelAdmin):
     list_display = ["title", "slug", "study", "status_label", "label", "paused", "n_people"]
     inlines = [ArmInline]
     actions = None
-    actions_detail = ["seal", "verify", "start", "lock_plan", "close"]
+    actions_detail = ["seal", "verify", "start", "extend", "lock_plan", "close"]
     fields = [
         ("study", "slug"),
         "title",
@@ -154,6 +138,16 @@ class TrialAdmin(MineOnly, ModelAdmin):
         return self._step(request, object_id, services.start, "Enrolment is open.")
 
     @action(
+        description="Extend the list",
+        permissions=["extend"],
+        dialog=step_dialog("Extend the list", "Continues the same list to so many slots per stratum.")
+        | {"form_class": ExtendForm},
+    )
+    def extend(self, request: HttpRequest, form: ExtendForm, object_id: str) -> HttpResponse:
+        extend = partial(services.extend_list, slots_per_stratum=form.cleaned_data["slots_per_stratum"])
+        return self._step(request, object_id, extend, "The list is longer, and enrolment goes on.")
+
+    @action(
         description="Lock the plan",
         permissions=["lock_plan"],
         dialog=step_dialog("Lock the plan", "The analysis plan cannot change after it."),
@@ -194,6 +188,9 @@ class TrialAdmin(MineOnly, ModelAdmin):
     def has_verify_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._may(request, object_id, lambda trial: trial.status != Trial.Status.DRAFT)
 
+    def has_extend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request, object_id, lambda trial: trial.status in (Trial.Status.READY, Trial.Status.RUNNING))
+
     def has_lock_plan_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self._may(request, object_id, lambda trial: trial.analysis_plan and not trial.plan_locked_at)
 
@@ -211,47 +208,3 @@ class TrialAdmin(MineOnly, ModelAdmin):
 
     def _back(self, object_id: str) -> HttpResponse:
         return HttpResponse(headers={"HX-Redirect": reverse("admin:trials_trial_change", args=[object_id])})
-
-
-@admin.register(Enrolment)
-class EnrolmentAdmin(ReadOnly, ModelAdmin):
-    """Who is in a trial and since when; never in which arm."""
-
-    list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
-    list_filter = ["trial", "status"]
-    fields = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
-    ordering = ["-enrolled_at"]
-
-
-class NoteAdmin(ReadOnly, ModelAdmin):
-    ordering = ["-recorded_at"]
-
-    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
-        note = self.get_object(request, object_id)
-        if note:
-            audit.record(actor=request.user, action="trial.note_read", subject=f"{note._meta.label}/{note.pk}")
-        return super().change_view(request, object_id, *args, **kwargs)
-
-
-@admin.register(AdverseEvent)
-class AdverseEventAdmin(NoteAdmin):
-    list_display = ["enrolment", "happened_at", "severity", "serious", "related"]
-    list_filter = ["serious", "severity"]
-    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
-
-
-@admin.register(Deviation)
-class DeviationAdmin(NoteAdmin):
-    list_display = ["enrolment", "happened_at", "kind", "major"]
-    list_filter = ["major"]
-    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
-
-
-@admin.register(UnblindingRequest)
-class UnblindingRequestAdmin(ReadOnly, ModelAdmin):
-    """Who asked and who decided. The arm itself is told through the API, to the one who asked, and recorded."""
-
-    list_display = ["trial", "enrolment", "status", "asked_by", "asked_at", "decided_by", "decided_at"]
-    list_filter = ["status"]
-    fields = readonly_fields = [*list_display, "reason"]
-    ordering = ["-asked_at"]
