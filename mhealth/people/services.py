@@ -240,7 +240,7 @@ def give_consent(participant: Participant, *, scope: str, version: str, language
 
 def withdraw_consent(participant: Participant, *, scope: str) -> Consent:
     """Stop what rests on this consent at once; rooms clean up after the word is stored."""
-    last = participant.consents.filter(scope=scope, given=True).last()
+    last = participant.consents.filter(scope=scope, given=True).order_by("id").last()
     if last is None:
         raise NothingToWithdraw()
     consent = _say(

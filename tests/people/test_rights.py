@@ -101,6 +101,21 @@ def test_withdrawing_holds_at_once_and_keeps_the_history(ada, room, django_captu
     assert history[-1] == ("voice", False)
 
 
+def test_a_withdrawal_counts_although_our_clock_was_set_back(ada):
+    Consent.objects.create(
+        participant=ada,
+        scope="face",
+        given=False,
+        given_at=timezone.now() - timedelta(hours=1),
+        document_version="1",
+        language="en",
+        text_digest="0" * 64,
+    )
+    assert not ada.consents_to("face")
+    assert ada.scopes()["face"] is False
+    assert ada.consents_to("voice")
+
+
 def test_giving_without_a_document_names_what_is_missing(ada):
     refused = sign_in_as(ada).post(f"{ME}consents/", {"scope": "voice", "given": True})
     assert refused.status_code == 422
