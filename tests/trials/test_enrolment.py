@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -229,3 +229,13 @@ def test_the_audit_names_who_and_whom_but_never_the_arm(ada, trial, tom):
     assert event.details == {"trial": "calm-1"}
     assert Arm.objects.count() == 2
     assert Trial.objects.get().status == "running"
+
+
+def test_a_day_begins_at_midnight_where_the_person_is(ada, trial):
+    enrolment = factories.allocated(ada, trial)
+    enrolment.allocated_at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+    morning = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    for zone, day in (("UTC", 1), ("Pacific/Auckland", 0), ("America/New_York", 1)):
+        enrolment.participant.zone = zone
+        assert enrolment.day(morning) == day
+    assert enrolment.day(datetime(2026, 11, 18, 12, 0, tzinfo=UTC)) == -2
