@@ -21,7 +21,7 @@ SHORTEST_SPEECH_S = 0.5
 SPEECH_LEVEL_DB = -20.0  # level of the loud frames after `level`
 SILENT_DB = -75.0  # loud frames below this hold no voice: 16-bit noise lies near -90
 LEAST_CONTRAST_DB = 6.0  # loud against quiet frames: below this no speech stands out
-CLIPPED_SHARE_REFUSED = 0.10
+CLIPPED_SHARE_REFUSED = 0.20
 MARGIN_S = 0.05
 
 # Butterworth, order 4, in Hz. Which one is the default was measured: see the checkpoint's card.
@@ -50,7 +50,7 @@ class Speech:
     """The spoken part of a recording and how fit it is.
 
     samples: (N,) mono at 16 kHz, levelled.  quality: [0, 1].  speech_s: seconds of active frames.
-    snr_db: loud frames against quiet ones.  clipped_share: share of samples in flattened peaks.
+    snr_db: loud frames against quiet ones.  clipped_share: share of loud samples in flattened peaks.
     """
 
     samples: np.ndarray
@@ -113,10 +113,13 @@ def without_padding(samples: np.ndarray) -> np.ndarray:
 
 
 def clipped_share(samples: np.ndarray) -> float:
-    """Share of samples inside flat runs (three or more equal ones) at nine tenths of full scale or above."""
+    """Share of the loud samples (a tenth of full scale and above) that lie in flat runs of three near full scale.
+
+    Of the loud ones, because pauses between words would hide how distorted the words are.
+    """
     equal = (samples[1:] == samples[:-1]) & (np.abs(samples[1:]) >= 0.9)
     runs = equal[1:] & equal[:-1]
-    return float(runs.sum() / max(samples.size, 1))
+    return float(runs.sum() / max((np.abs(samples) >= 0.1).sum(), 1))
 
 
 def frame_levels_db(samples: np.ndarray) -> np.ndarray:
@@ -178,7 +181,7 @@ def signal_to_noise_db(levels_db: np.ndarray, active: np.ndarray) -> float:
 
 
 def quality(snr_db: float, clipped: float, speech_s: float) -> float:
-    """Fitness for reading in [0, 1]: q = min(1, SNR / 20 dB) · (1 − clipped / 0.10) · min(1, speech / 2 s).
+    """Fitness for reading in [0, 1]: q = min(1, SNR / 20 dB) · (1 − clipped / 0.20) · min(1, speech / 2 s).
 
     Each factor is limited to [0, 1]: speech at 20 dB above the background, with no flattened peak and
     two seconds of active frames, is as good as the training recordings.

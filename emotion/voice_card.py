@@ -88,6 +88,7 @@ def _training(fitted: Fitted, corpus: Corpus, recipe: Any, seed: int, selection:
         "seed": seed,
         "best_epoch": fitted.epoch,
         "epochs_done": fitted.epochs_done,
+        "minutes": fitted.seconds / 60,
         "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}",
         "date": date.today().isoformat(),
     }

@@ -189,7 +189,7 @@ def soft_loss(smoothing: float) -> Callable[[torch.nn.Module, tuple[Tensor, Tens
     def loss(network: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         inputs, targets = batch
         with torch.autocast("cpu", torch.bfloat16):
-            logits = network(inputs)
+            logits = network(inputs.contiguous(memory_format=torch.channels_last))
         logs = functional.log_softmax(logits.float(), dim=1)
         mass = targets.sum(1)
         return (-(1 - smoothing) * (targets * logs).sum(1) - smoothing * mass * logs.mean(1)).mean()
@@ -240,7 +240,7 @@ def fit_network(
 ) -> tuple[CompactVoice, training.Fitted]:
     """A network trained on `fit_rows`, its epoch chosen on `selection_rows`; it carries the population moments."""
     torch.manual_seed(seed)
-    network = CompactVoice()
+    network = CompactVoice().to(memory_format=torch.channels_last)  # a sixth faster in bfloat16
     batches = Batches(corpus, fit_rows, recipe)
     mean, deviation = mean_and_deviation(batches.population)
     network.population_mean_db.copy_(as_tensor(mean))
@@ -322,7 +322,8 @@ def judge_fold(
     result = voice_bench.judge(
         network, predict, corpus, fit_rows, selection_rows, judged, prior_clips=recipe.prior_clips, seed=seed
     )
-    run = {"fold": number, "seed": seed, "epoch": fitted.epoch, "date": date.today().isoformat()}
+    run = {"fold": number, "seed": seed, "epoch": fitted.epoch, "epochs_done": fitted.epochs_done}
+    run |= {"minutes": round(fitted.seconds / 60, 1), "date": date.today().isoformat()}
     result["lines"] = [{**run, **line} for line in result["lines"]]
     result["selection_people"] = sorted(set(corpus.people[selection_rows].tolist()))
     result["cpu_s"] = round(time.process_time() - started, 1)

@@ -1,0 +1,209 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+from emotion import checkpoint
+from emotion.features import log_mel
+from emotion.networks.compact_voice import CompactVoice, standardise
+from emotion.recording import MESSAGES, UnusableRecording, band_pass, prepare
+from emotion.voice import VoiceBaseline, VoiceRecogniser
+from tests.emotion.voices import voice, wav
+
+SAMPLE = Path(__file__).parents[2] / "fixtures" / "media" / "librivox.wav"
+CARD = {
+    "network": "compact_voice",
+    "band": "wide",
+    "temperature": 1.0,
+    "prior_clips": 8.0,
+    "abstention": {"threshold": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A network with random weights: its answers mean nothing, but every input must reach them alike."""
+    torch.manual_seed(0)
+    network = CompactVoice()
+    network.population_mean_db.fill_(-40.0)
+    network.population_deviation_db.fill_(15.0)
+    answer_differently(network)
+    path = tmp_path_factory.mktemp("voice") / "voice.safetensors"
+    checkpoint.save(path, network.state_dict(), CARD)
+    return path
+
+
+@torch.no_grad()
+def answer_differently(network):
+    """Random weights hardly tell sounds apart: centre the head on one voice, so that differences show."""
+    spectrum = torch.from_numpy(log_mel(prepare(wav(voice())).samples))[None]
+    usual = standardise(spectrum, network.population_mean_db, network.population_deviation_db)
+    network.head.weight.mul_(200)
+    network.head.bias.copy_(-network.head.weight @ network.eval().embed(usual)[0])
+
+
+@pytest.fixture(scope="module")
+def recogniser(path):
+    return VoiceRecogniser.load(path)
+
+
+def difference(one, other):
+    return np.abs(one.probabilities - other.probabilities).max()
+
+
+def test_another_voice_gives_another_estimate(recogniser):
+    assert difference(recogniser.predict(wav(voice())), recogniser.predict(wav(voice(pitch_hz=260, rise=0.4)))) > 0.02
+
+
+def test_loudness_channels_rate_and_padding_do_not_change_the_estimate(recogniser):
+    spoken = voice(noise=0)
+    expected = recogniser.predict(wav(spoken))
+    padded = np.concatenate([np.zeros(8000, np.float32), spoken, np.zeros(20_000, np.float32)])
+    fast = soxr.resample(spoken, 16_000, 48_000)
+
+    assert difference(recogniser.predict(wav(0.02 * spoken)), expected) < 0.005
+    assert difference(recogniser.predict(wav(np.column_stack([spoken, spoken]))), expected) < 1e-6
+    assert difference(recogniser.predict(wav(padded)), expected) < 0.005
+    assert difference(recogniser.predict(wav(fast, 48_000)), expected) < 0.02
+
+
+def test_a_path_and_its_bytes_are_the_same(recogniser, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(wav(voice()))
+    from_path = recogniser.predict(tmp_path / "clip.wav")
+    assert difference(from_path, recogniser.predict(wav(voice()))) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "samples"),
+    [
+        ("silent", np.zeros(48_000, np.float32)),
+        ("silent", 1e-5 * np.random.default_rng(0).standard_normal(48_000).astype(np.float32)),
+        ("too_short", voice(0.3)),
+        ("too_short", np.concatenate([voice(0.4), np.zeros(48_000, np.float32)])),
+        ("clipped", np.clip(voice() * 60, -1, 1)),
+        ("too_noisy", 0.1 * np.random.default_rng(0).standard_normal(48_000).astype(np.float32)),
+    ],
+)
+def test_an_unusable_recording_is_refused_with_a_reason(recogniser, code, samples):
+    assert recogniser.predict(wav(voice())).quality > 0.5
+    with pytest.raises(UnusableRecording) as refusal:
+        recogniser.predict(wav(samples))
+    assert refusal.value.code == code
+    assert refusal.value.message == MESSAGES[code]
+
+
+@pytest.mark.parametrize("data", [b"", b"not a sound", wav(voice())[:30], wav(np.full(16_000, np.nan, np.float32))])
+def test_a_broken_file_is_refused(recogniser, data):
+    with pytest.raises(UnusableRecording) as refusal:
+        recogniser.predict(data)
+    assert refusal.value.code == "broken_file"
+
+
+def test_quality_falls_with_noise_and_with_clipping_and_in_short_recordings():
+    clean = prepare(wav(voice(6.0)))
+    noisy = prepare(wav(voice(6.0, noise=0.02)))
+    distorted = prepare(wav(np.clip(voice(6.0) * 6, -1, 1)))
+    short = prepare(wav(voice(1.8)))
+
+    assert clean.quality > 0.8
+    assert noisy.snr_db < clean.snr_db - 10
+    assert noisy.quality < clean.quality
+    assert distorted.clipped_share > 0.005
+    assert distorted.quality < clean.quality
+    assert short.quality < clean.quality
+
+
+def test_silence_around_the_words_is_cut():
+    silence = 1e-4 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    spoken = prepare(wav(voice(3.0)))
+    surrounded = prepare(wav(np.concatenate([silence, voice(3.0), silence, silence])))
+
+    assert surrounded.samples.size == pytest.approx(spoken.samples.size, abs=2400)
+
+
+def test_the_filters_pass_their_band_alone():
+    time_s = np.arange(32_000) / 16_000
+
+    def kept(frequency_hz, band):
+        tone = np.sin(2 * np.pi * frequency_hz * time_s).astype(np.float32)
+        return np.std(band_pass(tone, band)[8000:-8000]) / np.std(tone)
+
+    assert kept(1000, "wide") == pytest.approx(1, abs=0.01)
+    assert kept(1000, "telephone") == pytest.approx(1, abs=0.01)
+    assert kept(20, "wide") < 0.01
+    assert kept(150, "wide") > 0.9
+    assert kept(100, "telephone") < 0.01
+    assert kept(6000, "telephone") < 0.01
+    assert kept(20, None) == 1
+
+
+def test_a_baseline_of_nothing_is_the_population_and_more_clips_count_more(recogniser):
+    clip = wav(voice())
+    usual = recogniser.predict(clip)
+    others = [wav(voice(pitch_hz=200, seed=i)) for i in range(8)]
+
+    nothing = recogniser.predict(clip, VoiceBaseline.of([]))
+    one = recogniser.predict(clip, recogniser.baseline(others[:1]))
+    eight = recogniser.predict(clip, recogniser.baseline(others))
+
+    assert difference(nothing, usual) == 0
+    assert 0 < difference(one, usual) < difference(eight, usual)
+    assert eight.details["baseline_clips"] == 8
+
+
+def test_a_baseline_moves_from_the_population_to_the_person_by_its_share():
+    person = VoiceBaseline(clips=8, mean_db=np.full(40, -30.0), mean_square_db=np.full(40, 900.0 + 100))
+
+    mean, deviation = person.shrunken(np.full(40, -40.0), np.full(40, 10.0), prior_clips=8)
+
+    assert mean == pytest.approx(np.full(40, -35.0))
+    # Half of each: mean squares 1000 and 1700, minus the square of the new mean.
+    assert deviation == pytest.approx(np.full(40, np.sqrt(1350 - 35**2)))
+
+
+def test_a_stored_baseline_is_the_same(recogniser):
+    baseline = recogniser.baseline([wav(voice())])
+    again = VoiceBaseline.from_json(baseline.to_json())
+
+    assert difference(recogniser.predict(wav(voice()), again), recogniser.predict(wav(voice()), baseline)) == 0
+
+
+def test_without_a_checkpoint_there_is_no_model(path, tmp_path):
+    assert VoiceRecogniser.load(path).version.startswith("compact_voice-")
+    with pytest.raises(checkpoint.NoModel):
+        VoiceRecogniser.load(tmp_path / "voice.safetensors")
+
+
+def test_another_networks_checkpoint_is_refused(path, tmp_path):
+    weights, card = checkpoint.load(path)
+    checkpoint.save(tmp_path / "other.safetensors", weights, {**card, "network": "compact_face"})
+    with pytest.raises(checkpoint.BadCheckpoint, match="not compact_voice"):
+        VoiceRecogniser.load(tmp_path / "other.safetensors")
+
+
+def test_the_network_is_small_and_takes_any_length():
+    network = CompactVoice().eval()
+
+    assert sum(p.numel() for p in network.parameters()) == 581_885
+    for frames in (16, 100, 1500):
+        assert network(torch.zeros(1, 2, 40, frames)).shape == (1, 7)
+
+
+def test_reading_a_voice_needs_no_librosa():
+    script = "import emotion.voice, sys; print('librosa' in sys.modules, 'sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_shipped_network_reads_a_real_voice():
+    recogniser = VoiceRecogniser.load()
+    estimate = recogniser.predict(SAMPLE)
+
+    assert estimate.quality > 0.4
+    assert estimate.probabilities.sum() == pytest.approx(1)
+    assert recogniser.card["non_commercial"]
+    assert difference(estimate, recogniser.predict(wav(voice(pitch_hz=260, rise=0.5)))) > 0.05
