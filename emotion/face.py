@@ -127,12 +127,12 @@ class FaceRecogniser:
         return faces[0]
 
     def _explain_absence(self, picture: Image.Image) -> UnusablePhoto:
-        """Why there was no face: darkness, distance, blur that vanishes in a smaller copy, or no face."""
+        """Why there was no face: darkness, blur, one that is too far away, or none at all."""
         if photo.is_dark(picture):
             return UnusablePhoto("too_dark")
-        if self.detector.find(picture, smallest=0.06):
-            return UnusablePhoto("too_small")
-        return UnusablePhoto("blurred" if self.detector.find(photo.shrink(picture, 110)[0]) else "no_face")
+        if photo.is_blurred(picture):
+            return UnusablePhoto("blurred")
+        return UnusablePhoto("too_small" if self.detector.find(picture, smallest=0.06) else "no_face")
 
     def _estimate(self, grey: list[np.ndarray], qualities: list[photo.Quality]) -> list[Estimate]:
         logits = read(self.network, np.stack(grey))

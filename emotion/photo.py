@@ -142,6 +142,16 @@ def is_dark(picture: Image.Image) -> bool:
     return float(np.percentile(np.asarray(picture.convert("L").reduce(4)), 95)) < DARKEST_HIGHLIGHT
 
 
+def is_blurred(picture: Image.Image) -> bool:
+    """True where a whole photo has light and shade but no edge left at 120 pixels' height.
+
+    Sharp photos of many kinds lie above .1, a motion-blurred one at .04; a wall without light and shade is
+    not called blurred.
+    """
+    grey = np.asarray(shrink(picture.convert("L"), 120)[0]).astype(float)
+    return bool(grey.std() > 10 and ndimage.laplace(grey).var() / grey.var() < 0.01)
+
+
 def _tones(grey: np.ndarray) -> tuple[float, float]:
     """5th and 95th percentile of the middle of the face, where hair and background are few."""
     low, high = np.percentile(grey[8:40, 8:40], [5, 95])

@@ -85,6 +85,7 @@ def test_each_unusable_photo_gets_its_own_reason(recogniser, portrait):
     assert refusal(recogniser, noise) == "no_face"
     assert refusal(recogniser, portrait.point(lambda v: v // 10)) == "too_dark"
     assert refusal(recogniser, portrait.filter(ImageFilter.GaussianBlur(7))) == "blurred"
+    assert refusal(recogniser, portrait.filter(ImageFilter.GaussianBlur(20))) == "blurred"  # no face to be found
     assert refusal(recogniser, far) == "too_small"
 
 
