@@ -52,7 +52,9 @@ def described(activity: Activity) -> Described:
 def clinicians_order(activities: list[Activity], snapshot: Snapshot) -> list[str]:
     """Activities made for what the person shows and scores first, then in the order that clinicians set.
 
-    An emotion counts by how far it rises above chance: an estimate that says nothing changes no place.
+    An emotion counts by how far it rises above chance: an estimate that says nothing changes no place. A scale counts
+    by its band (severe: 3 of 4), and only the worst one: an activity made for much is not better than one made for
+    what is needed most.
     """
     ranked = sorted(activities, key=lambda a: (-_fit(a, snapshot), a.clinician_order, a.key))
     return [activity.key for activity in ranked]
@@ -61,7 +63,8 @@ def clinicians_order(activities: list[Activity], snapshot: Snapshot) -> list[str
 def _fit(activity: Activity, snapshot: Snapshot) -> float:
     emotion = snapshot.context.emotion or {}
     shown = sum(emotion.get(name, 0.0) - 1 / len(EMOTIONS) for name in activity.targets.get("emotions", ()) if emotion)
-    return round(shown + len(scales_met(activity, snapshot.bands)), 6)
+    worst = max((BANDS.index(snapshot.bands[scale]) for scale in scales_met(activity, snapshot.bands)), default=0)
+    return round(shown + worst / (len(BANDS) - 1), 6)
 
 
 def scales_met(activity: Activity, bands: dict[str, str]) -> list[str]:

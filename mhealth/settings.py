@@ -68,6 +68,7 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the look; the site class is ours
+    "unfold.contrib.simple_history",
     "mhealth.people.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -247,6 +248,8 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
 CSRF_FAILURE_VIEW = "mhealth.platform.problems.csrf_failure"
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one, /metrics answers this machine only
 X_FRAME_OPTIONS = "DENY"
+
+SIMPLE_HISTORY_REVERT_DISABLED = True  # a text that was reviewed is never turned back behind its reviewers
 
 KNOX_TOKEN_MODEL = "people.Device"  # noqa: S105 (a model, not a secret)
 MIGRATION_MODULES = {"knox": None}  # its own token table is not used: ours is people_device

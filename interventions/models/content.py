@@ -50,6 +50,7 @@ class ContraIndication(models.Model):
 
     class Meta:
         ordering = ["tag"]
+        verbose_name = "contra-indication"
 
     def __str__(self) -> str:
         return self.name

@@ -16,6 +16,7 @@ from mhealth.people.models import Participant
 from mhealth.people.querysets import PersonalQuerySet
 from mhealth.platform.crypto import KeyDestroyed
 from mhealth.platform.leases import Work, WorkQuerySet, WorkStatus
+from mhealth.trials.models import UnblindingRequest
 from recommender.catalogue import Outcome
 from recommender.reward import RewardDefinition
 
@@ -25,6 +26,11 @@ class InputsErased(Exception):
 
 
 class DecisionQuerySet(PersonalQuerySet, WorkQuerySet):
+    def traceable_by(self, user):
+        """Decisions of one's people; and of those whose arm a second person let this manager know."""
+        told = UnblindingRequest.objects.approved_for(user).filter(enrolment__isnull=False)
+        return self.visible_to(user) | self.filter(participant__enrolments__in=told.values("enrolment")).distinct()
+
     def offered(self):
         return self.filter(status=WorkStatus.DONE, version__isnull=False)
 

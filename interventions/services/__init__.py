@@ -1,10 +1,12 @@
 from interventions.services.care import choose_for, end_choice
 from interventions.services.content import (
+    copy_as_draft,
     freeze_content,
     load_activities,
     load_reasons,
     move,
     review,
+    reviewer_agreement,
     suspend_activity,
     validate_as_demo,
 )
@@ -15,6 +17,7 @@ __all__ = [
     "after_analysis",
     "ask",
     "choose_for",
+    "copy_as_draft",
     "decide",
     "decide_due",
     "end_choice",
@@ -25,6 +28,7 @@ __all__ = [
     "move",
     "record_event",
     "review",
+    "reviewer_agreement",
     "suspend_activity",
     "validate_as_demo",
 ]

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
+from interventions import validation
 from interventions.models import Activity, ContentFreeze, ContraIndication, ModelVersion, ReasonTexts, Review, Version
 from interventions.validation import State
 from mhealth.people.models import User
@@ -58,7 +60,8 @@ def move(*, version: Version, to_state: str, user: User, comment: str = "") -> V
     if to_state == State.PUBLISHED:
         _retire_predecessor(version, user)
         version.published_at, version.next_review_on = now, version.due_for_review_on(now.date())
-    _save(version, user, comment or f"{was} → {to_state}")
+    done = f"{State(was).label} → {State(to_state).label}"
+    _save(version, user, f"{done}: {comment}" if comment else done)
     audit.record(actor=user, action=f"content.{to_state}", subject=f"interventions.Version/{version.pk}", was=was)
     return version
 
@@ -70,7 +73,7 @@ def _retire_predecessor(version: Version, user: User) -> None:
         _save(other, user, f"replaced by version {version.number}")
 
 
-def _save(version: Version, user: User, reason: str) -> None:
+def _save(version: Version, user: User | None, reason: str) -> None:
     version._history_user, version._change_reason = user, reason[:100]
     version.save()
 
@@ -112,6 +115,28 @@ def review(
 
 
 @transaction.atomic
+def copy_as_draft(*, version: Version, by: User) -> Version:
+    """A new draft with the same text, as the next number of its language."""
+    others = Version.objects.filter(activity=version.activity, language=version.language)
+    text = {name: getattr(version, name) for name in Version.TEXT_FIELDS if name != "number"}
+    draft = Version(number=others.aggregate(last=Max("number"))["last"] + 1, author=by, **text)
+    _save(draft, by, f"copied from version {version.number}")
+    return draft
+
+
+def reviewer_agreement() -> dict[str, validation.Agreement]:
+    """Fleiss' kappa per criterion, over the activities whose newest reviewed text has two reviews or more."""
+    tables: dict[str, dict[int, list[int]]] = {criterion: {} for criterion in validation.CRITERIA}
+    reviewed = Version.objects.exclude(reviews=None).prefetch_related("reviews").order_by("activity", "pk")
+    for version in reviewed:
+        for criterion, ratings in version.ratings().items():
+            if len(ratings) >= validation.REVIEWERS_NEEDED:
+                pair = ratings[: validation.REVIEWERS_NEEDED]
+                tables[criterion][version.activity_id] = [pair.count(rating) for rating in (1, 2, 3, 4)]
+    return {criterion: validation.agreement(list(table.values())) for criterion, table in tables.items()}
+
+
+@transaction.atomic
 def load_activities(folder: Path, author: User | None = None) -> list[Activity]:
     """Load every activity of a folder as drafts. What is there already stays as clinicians left it.
 
@@ -149,7 +174,7 @@ def _load_text(activity: Activity, language: str, text: dict, author: User | Non
         return
     version = Version(activity=activity, language=language, author=author, **text)
     version.full_clean()
-    version.save()
+    _save(version, author, "loaded")
 
 
 @transaction.atomic
@@ -177,7 +202,7 @@ def validate_as_demo(*, author: User, reviewers: list[User]) -> int:
     """Bring every draft to published through real moves and reviews that say they are a demo; return how many."""
     drafts = list(Version.objects.filter(state=State.DRAFT).select_related("activity"))
     for version in drafts:
-        version = move(version=version, to_state=State.IN_REVIEW, user=author, comment="demo validation")
+        version = move(version=version, to_state=State.IN_REVIEW, user=author, comment="demo")
         for reviewer in reviewers:
             review(
                 version=version,
@@ -188,8 +213,8 @@ def validate_as_demo(*, author: User, reviewers: list[User]) -> int:
                 verdict=Review.Verdict.APPROVE,
                 comment=DEMO_COMMENT,
             )
-        version = move(version=version, to_state=State.APPROVED, user=reviewers[-1], comment="demo validation")
-        move(version=version, to_state=State.PUBLISHED, user=author, comment="demo validation")
+        version = move(version=version, to_state=State.APPROVED, user=reviewers[-1], comment="demo")
+        move(version=version, to_state=State.PUBLISHED, user=author, comment="demo")
     return len(drafts)
 
 

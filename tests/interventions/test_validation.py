@@ -152,7 +152,11 @@ def test_history_keeps_who_did_what(in_review, carol, eve, finn):
     factories.rate(in_review, finn)
     services.move(version=in_review, to_state=State.APPROVED, user=finn, comment="clear and safe")
     newest = in_review.history.first()
-    assert (newest.state, newest.history_user, newest.history_change_reason) == ("approved", finn, "clear and safe")
+    assert (newest.state, newest.history_user, newest.history_change_reason) == (
+        "approved",
+        finn,
+        "in review → approved: clear and safe",
+    )
 
 
 def test_content_validity_indices_by_hand():

@@ -1,0 +1,1 @@
+from interventions.admin import care, content, decision  # noqa: F401 (registers)

@@ -1,0 +1,333 @@
+"""Where clinicians write activities and bring them through review. A page shows only the steps possible now."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import HORIZONTAL
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from rest_framework.exceptions import APIException
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+
+from interventions import services
+from interventions.models import Activity, ContraIndication, ReasonTexts, Review, Version
+from interventions.validation import State
+
+STATE_COLOURS = {
+    State.DRAFT: "info",
+    State.IN_REVIEW: "warning",
+    State.CHANGES_ASKED: "warning",
+    State.APPROVED: "primary",
+    State.PUBLISHED: "success",
+    State.SUSPENDED: "danger",
+    State.RETIRED: "default",
+}
+
+
+class CommentForm(BaseDialogForm):
+    comment = forms.CharField(required=False, max_length=90, widget=UnfoldAdminTextareaWidget)
+
+
+class RatingField(forms.TypedChoiceField):
+    def __init__(self, **kwargs: object) -> None:
+        widget = UnfoldAdminRadioSelectWidget(HORIZONTAL)
+        super().__init__(choices=Review.RATING, coerce=int, widget=widget, **kwargs)
+
+
+class ReviewForm(BaseDialogForm):
+    relevance = RatingField()
+    clarity = RatingField()
+    safety = RatingField()
+    verdict = forms.ChoiceField(choices=Review.Verdict.choices, widget=UnfoldAdminRadioSelectWidget(HORIZONTAL))
+    comment = forms.CharField(required=False, max_length=2000, widget=UnfoldAdminTextareaWidget)
+
+
+def dialog(title: str, description: str, form: type[BaseDialogForm] = CommentForm) -> dict:
+    """A dialog also makes the step a POST: following a link changes nothing."""
+    return {"title": title, "description": description, "form_class": form, "form_submit_text": title}
+
+
+class Kept(SimpleHistoryAdmin, ModelAdmin):
+    """Content with its history; nothing of it is ever deleted."""
+
+    actions = None
+
+    class Media:
+        css = {"all": ["interventions/admin.css"]}
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj, form, change: bool) -> None:
+        obj._change_reason = f"changed {', '.join(form.changed_data)}"[:100] if change else "written"
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Activity)
+class ActivityAdmin(Kept):
+    list_display = ["key", "technique_name", "texts_label", "minutes", "effort", "grounding", "clinician_order"]
+    list_filter = ["technique", "versions__state", "versions__language", "grounding"]
+    search_fields = ["key", "versions__title"]
+    list_before_template = "interventions/agreement.html"
+    change_form_before_template = "interventions/texts.html"
+    actions_detail = ["suspend"]
+    fieldsets = [
+        (None, {"fields": [("key", "technique"), ("minutes", "arousal_direction"), "effort", "grounding"]}),
+        ("For whom, and for whom not", {"fields": ["targets", "contra_indications"]}),
+        ("Source", {"fields": ["evidence", ("licence", "reading_age", "review_months", "clinician_order")]}),
+    ]
+    filter_horizontal = ["contra_indications"]
+
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).prefetch_related("versions").distinct()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Activity | None = None) -> list[str]:
+        return ["key"] if obj else []  # decisions and models know the activity by it
+
+    def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs: object):
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name in ("targets", "evidence"):
+            field.widget.attrs["rows"] = 3
+        return field
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+        more = {"agreement": services.reviewer_agreement()}
+        return super().changelist_view(request, (extra_context or {}) | more)
+
+    @display(description="technique", ordering="technique")
+    def technique_name(self, activity: Activity) -> str:
+        return activity.get_technique_display()
+
+    @display(description="texts")
+    def texts_label(self, activity: Activity) -> str:
+        newest: dict[str, Version] = {}
+        for version in activity.versions.all():  # the newest number of a language comes first
+            newest.setdefault(version.language, version)
+        rows = [(v.state, v.language, v.get_state_display()) for v in newest.values()]
+        return format_html_join(" ", '<span class="mh-state mh-{}">{} {}</span>', rows) or "none yet"
+
+    @action(
+        description="Suspend all texts",
+        permissions=["suspend"],
+        dialog=dialog("Suspend all texts", "Takes every text of this activity out of offers and off phones, at once."),
+    )
+    def suspend(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+        activity = self.get_object(request, object_id)
+        return step(
+            request,
+            reverse("admin:interventions_activity_change", args=[object_id]),
+            lambda: services.suspend_activity(
+                activity=activity, user=request.user, comment=form.cleaned_data["comment"]
+            ),
+        )
+
+    def has_suspend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        activity = self.get_object(request, str(object_id))
+        published = activity.versions.filter(state=State.PUBLISHED) if activity else []
+        return any(State.SUSPENDED in version.allowed_moves(request.user) for version in published)
+
+
+class StepsField(forms.CharField):
+    """One step per line."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: object) -> object:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: object) -> list[str]:
+        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial: object, data: object) -> bool:
+        return (initial or []) != self.to_python(data)
+
+
+class VersionForm(forms.ModelForm):
+    steps = StepsField(help_text="Three to seven steps, one per line.")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        for name, rows in (("summary", 3), ("steps", 8), ("for_whom", 2), ("not_for_whom", 2)):
+            if name in self.fields:  # a reader's page has none of them
+                self.fields[name].widget.attrs["rows"] = rows
+
+    class Meta:
+        model = Version
+        fields = "__all__"  # noqa: DJ007 (the admin below names them)
+
+
+def move_action(name: str, to_state: State, title: str, description: str):
+    """One button of the table of moves: there only while `allowed_moves` names it."""
+
+    def act(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        comment = form.cleaned_data["comment"]
+        return step(
+            request,
+            reverse("admin:interventions_version_change", args=[object_id]),
+            lambda: services.move(version=version, to_state=to_state, user=request.user, comment=comment),
+        )
+
+    def permitted(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        version = self.get_object(request, str(object_id))
+        return bool(version and to_state in version.allowed_moves(request.user))
+
+    act.__name__ = name
+    return action(description=title, permissions=[name], dialog=dialog(title, description))(act), permitted
+
+
+def step(request: HttpRequest, back: str, do) -> HttpResponse:
+    """Do it, say why not if it is refused, and return to the page."""
+    try:
+        do()
+    except APIException as refused:
+        messages.error(request, str(refused.detail))
+    return HttpResponse(headers={"HX-Redirect": back})
+
+
+@admin.register(Version)
+class VersionAdmin(Kept):
+    """One text of an activity: how it looks on a phone, what reviewers said, and the next step."""
+
+    form = VersionForm
+    list_display = ["title", "activity", "language", "number", "state_label", "index", "next_review_on"]
+    list_filter = ["state", "language", "activity__technique"]
+    search_fields = ["title", "activity__key"]
+    change_form_before_template = "interventions/version.html"
+    actions_detail = [
+        "review", "submit", "ask_changes", "approve", "publish", "suspend", "retire", "new_version",
+    ]  # fmt: skip
+    TEXT = ["title", "summary", "steps", "for_whom", "not_for_whom", "when_it_does_not_help"]
+    fieldsets = [("Text", {"fields": [("activity", "language"), *TEXT]})]
+
+    submit, has_submit_permission = move_action(
+        "submit",
+        State.IN_REVIEW,
+        "Submit for review",
+        "Two reviewers other than the author rate it; it is fixed.",
+    )
+    ask_changes, has_ask_changes_permission = move_action(
+        "ask_changes", State.CHANGES_ASKED, "Return for changes", "The author can change the text and submit it again."
+    )
+    approve, has_approve_permission = move_action(
+        "approve", State.APPROVED, "Approve", "Two reviewers rated it well enough."
+    )
+    publish, has_publish_permission = move_action(
+        "publish", State.PUBLISHED, "Publish", "It can be offered from now on; the version before it is retired."
+    )
+    suspend, has_suspend_permission = move_action(
+        "suspend", State.SUSPENDED, "Suspend", "Takes the text out of offers and off phones, at once."
+    )
+    retire, has_retire_permission = move_action("retire", State.RETIRED, "Retire", "For good.")
+
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).select_related("activity", "author", "approved_by")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Version | None = None) -> list[str]:
+        if obj is None:
+            return []
+        return ["activity", "language"] if obj.is_editable else ["activity", "language", *self.TEXT]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Version | None = None) -> list:
+        """A text that is fixed is read on its card, not in a form."""
+        return [] if obj and not obj.is_editable else self.fieldsets
+
+    def has_change_permission(self, request: HttpRequest, obj: Version | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.is_editable)
+
+    def save_model(self, request: HttpRequest, obj: Version, form, change: bool) -> None:
+        if not change:
+            obj.author = request.user
+            others = Version.objects.filter(activity=obj.activity, language=obj.language)
+            obj.number = (others.aggregate(last=Max("number"))["last"] or 0) + 1
+        super().save_model(request, obj, form, change)
+
+    @display(description="state", label=STATE_COLOURS)
+    def state_label(self, version: Version) -> tuple[str, str]:
+        return version.state, version.get_state_display()
+
+    @display(description="content validity")
+    def index(self, version: Version) -> str:
+        return "–" if version.scale_cvi is None else f"{version.scale_cvi:.2f}"
+
+    @action(
+        description="Review",
+        permissions=["review"],
+        dialog=dialog("Review", "1 not at all, 4 very. Your credentials are recorded with it.", ReviewForm),
+    )
+    def review(self, request: HttpRequest, form: ReviewForm, object_id: str) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        said = {name: form.cleaned_data[name] for name in ("relevance", "clarity", "safety", "verdict", "comment")}
+        return step(
+            request,
+            reverse("admin:interventions_version_change", args=[object_id]),
+            lambda: services.review(version=version, reviewer=request.user, **said),
+        )
+
+    def has_review_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        version = self.get_object(request, str(object_id))
+        return bool(version and version.may_be_reviewed_by(request.user))
+
+    @action(
+        description="Write a new version",
+        permissions=["new_version"],
+        dialog=dialog("Write a new version", "A draft with this text. This version stays as it is."),
+    )
+    def new_version(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+        draft = services.copy_as_draft(version=self.get_object(request, object_id), by=request.user)
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:interventions_version_change", args=[draft.pk])})
+
+    def has_new_version_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        version = self.get_object(request, str(object_id))
+        return bool(version and not version.is_editable and request.user.has_perm("interventions.add_version"))
+
+
+@admin.register(ContraIndication)
+class ContraIndicationAdmin(ModelAdmin):
+    list_display = ["name", "tag", "rule", "n_activities"]
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
+        return ["tag"] if obj else []
+
+    @display(description="activities")
+    def n_activities(self, tag: ContraIndication) -> int:
+        return tag.activities.count()
+
+
+@admin.register(ReasonTexts)
+class ReasonTextsAdmin(ModelAdmin):
+    """The approved sentences of reasons, to read."""
+
+    list_display = ["language", "version", "approved_by"]
+    fields = ["language", "version", "approved_by", "shared", "open"]
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    has_change_permission = has_delete_permission = lambda self, request, obj=None: False
+
+    @display(description="approved")
+    def approved_by(self, texts: ReasonTexts) -> str:
+        return texts.approved.get("note", "")
+
+    @display(description="in every trial")
+    def shared(self, texts: ReasonTexts) -> str:
+        return _sentences(texts, "shared")
+
+    @display(description="outside of masked trials")
+    def open(self, texts: ReasonTexts) -> str:
+        return _sentences(texts, "open")
+
+
+def _sentences(texts: ReasonTexts, kind: str) -> str:
+    return format_html("{}", format_html_join("", "<p>{}</p>", ((line,) for line in texts.sentences[kind].values())))

@@ -1,0 +1,214 @@
+import uuid
+
+import pytest
+from django.urls import reverse
+
+from interventions import services
+from interventions.models import Activity, CareChoice, ContentFreeze, Version
+from interventions.validation import State
+from mhealth.platform.models import AuditEvent
+from mhealth.trials import services as trials
+from tests.interventions import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def without_second_factor(settings):
+    settings.STAFF_SECOND_FACTOR = False
+
+
+@pytest.fixture
+def browser(client):
+    def of(user):
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return of
+
+
+def page(browser, user, version) -> str:
+    return browser(user).get(reverse("admin:interventions_version_change", args=[version.pk])).content.decode()
+
+
+def do(browser, user, name, version, **fields):
+    url = reverse(f"admin:interventions_version_{name}", args=[version.pk])
+    return browser(user).post(url, {"_form_submitted": "on", "comment": ""} | fields)
+
+
+BUTTONS = {
+    "submit": "Submit for review",
+    "review": "Review",
+    "ask_changes": "Return for changes",
+    "approve": "Approve",
+    "publish": "Publish",
+    "suspend": "Suspend",
+    "retire": "Retire",
+}
+
+
+def buttons(browser, user, version) -> set[str]:
+    text = page(browser, user, version)
+    return {name for name in BUTTONS if reverse(f"admin:interventions_version_{name}", args=[version.pk]) in text}
+
+
+def test_a_page_shows_only_the_steps_that_are_possible_for_this_user_now(browser, carol, eve, finn):
+    version = factories.draft(factories.activity("slow-breathing"), carol)
+    assert buttons(browser, carol, version) == {"submit", "retire"}
+    assert buttons(browser, eve, version) == set()
+    do(browser, carol, "submit", version)
+    assert buttons(browser, carol, version) == set()
+    assert buttons(browser, eve, version) == {"review", "ask_changes"}
+    ratings = {"relevance": 4, "clarity": 4, "safety": 4, "verdict": "approve"}
+    do(browser, eve, "review", version, **ratings)
+    assert buttons(browser, eve, version) == {"ask_changes"}
+    do(browser, finn, "review", version, **ratings)
+    assert buttons(browser, finn, version) == {"ask_changes", "approve"}
+    do(browser, finn, "approve", version)
+    assert buttons(browser, carol, version) == {"publish", "retire"}
+    do(browser, carol, "publish", version)
+    version.refresh_from_db()
+    assert version.state == State.PUBLISHED
+    assert buttons(browser, eve, version) == {"suspend"}
+
+
+def test_a_step_without_a_button_is_refused_at_its_address_too(browser, carol, eve):
+    version = factories.draft(factories.activity("slow-breathing"), carol)
+    assert do(browser, carol, "publish", version).status_code == 403
+    assert do(browser, eve, "submit", version).status_code == 403
+    version.refresh_from_db()
+    assert version.state == State.DRAFT
+    assert do(browser, carol, "submit", version).status_code == 200
+
+
+def test_the_page_shows_the_text_as_a_phone_does_with_its_reviews_and_history(browser, shelf, carol, eve):
+    version = shelf["five-senses"].versions.get()
+    text = page(browser, carol, version)
+    for expected in (
+        "five-senses (en)",
+        "Sit down.",
+        "Try another one.",
+        "CBT therapist",
+        "1.00",
+        "in review → approved",
+    ):
+        assert expected in text
+
+
+def test_a_clinician_writes_a_text_with_one_step_per_line_and_becomes_its_author(browser, carol):
+    activity = factories.activity("slow-breathing")
+    form = {
+        "activity": activity.pk,
+        "language": "en",
+        "title": "Breathe",
+        "summary": "Slow down.",
+        "steps": "Sit down.\n\nBreathe in.\nBreathe out.",
+        "when_it_does_not_help": "Stop.",
+    }
+    browser(carol).post(reverse("admin:interventions_version_add"), form)
+    version = Version.objects.get()
+    assert (version.author, version.number, version.state) == (carol, 1, State.DRAFT)
+    assert version.steps == ["Sit down.", "Breathe in.", "Breathe out."]
+    browser(carol).post(reverse("admin:interventions_version_add"), form | {"steps": "One.\nTwo."})
+    assert Version.objects.count() == 1
+
+
+def test_a_fixed_text_has_no_form_and_a_new_version_starts_from_it(browser, shelf, carol):
+    version = shelf["five-senses"].versions.get()
+    assert 'name="title"' not in page(browser, carol, version)
+    do(browser, carol, "new_version", version)
+    draft = Version.objects.get(activity=shelf["five-senses"], number=2)
+    assert (draft.state, draft.author, draft.steps) == (State.DRAFT, carol, version.steps)
+    assert 'name="title"' in page(browser, carol, draft)
+
+
+def test_one_button_suspends_all_texts_of_an_activity(browser, shelf, carol):
+    activity = shelf["five-senses"]
+    url = reverse("admin:interventions_activity_suspend", args=[activity.pk])
+    browser(carol).post(url, {"_form_submitted": "on", "comment": "a complaint"})
+    assert activity.versions.get().state == State.SUSPENDED
+    listed = browser(carol).get(reverse("admin:interventions_activity_changelist")).content.decode()
+    assert "en suspended" in listed
+    assert "too few: " in listed  # agreement of reviewers over four activities
+
+
+def test_people_of_other_roles_see_no_content(browser, shelf, rae, ola):
+    assert isinstance(shelf["five-senses"], Activity)
+    for user in (rae, ola):
+        assert browser(user).get(reverse("admin:interventions_activity_changelist")).status_code == 403
+
+
+def test_the_care_team_sees_the_trace_and_reading_it_is_recorded(browser, shelf, ada, carol, dan):
+    factories.checked_in(ada, factories.fused("sadness"))
+    decision = services.decide(participant=ada, moment=f"asked:{uuid.uuid4()}")
+    url = reverse("admin:interventions_decision_change", args=[decision.pk])
+    text = browser(carol).get(url).content.decode()
+    seed = str(decision.record["choice"]["seed"])
+    for expected in (
+        seed,
+        "the order set by clinicians",
+        "sadness 0.70",
+        "You showed signs of sadness",
+        decision.version.title,
+    ):
+        assert expected in text
+    read = AuditEvent.objects.get(action="decision.read")
+    assert (read.actor, read.details) == (str(carol.pk), {"trace": True})
+    assert seed not in browser(dan).get(url, follow=True).content.decode()
+
+
+def test_in_a_masked_trial_the_trace_is_hidden_until_it_is_unblinded(browser, shelf, ada, carol, tom, rae, study):
+    trial = factories.running_trial(study)
+    enrolment = factories.enrolled_in(ada, trial, "fixed_sequence")
+    decision = services.decide(participant=ada, moment=f"asked:{uuid.uuid4()}")
+    url = reverse("admin:interventions_decision_change", args=[decision.pk])
+    text, seed = browser(carol).get(url).content.decode(), str(decision.record["choice"]["seed"])
+    assert decision.version.title in text
+    assert "masked trial" in text
+    for telling in (seed, "fixed sequence", "Probability", "Candidates"):
+        assert telling not in text
+    assert seed not in browser(tom).get(url, follow=True).content.decode()
+    asked = trials.ask_to_unblind(trial=trial, by=tom, reason="an emergency", enrolment=enrolment)
+    trials.decide_unblinding(request=asked, by=rae, approve=True)
+    assert seed in browser(tom).get(url).content.decode()
+    assert seed not in browser(carol).get(url).content.decode()
+
+
+def test_a_clinician_pauses_their_own_person_and_ends_it_in_the_admin(browser, shelf, ada, carol):
+    browser(carol).post(reverse("admin:interventions_carechoice_add"), {"participant": ada.pk, "kind": "pause"})
+    choice = CareChoice.objects.get()
+    assert (choice.made_by, choice.ended_at) == (carol, None)
+    url = reverse("admin:interventions_carechoice_end", args=[choice.pk])
+    browser(carol).post(url, {"_form_submitted": "on", "comment": ""})
+    choice.refresh_from_db()
+    assert choice.ended_at is not None
+
+
+def test_a_care_choice_that_names_nothing_or_another_teams_person_is_refused(browser, shelf, ada, carol, dan):
+    add = reverse("admin:interventions_carechoice_add")
+    assert b"Select a valid choice" in browser(dan).post(add, {"participant": ada.pk, "kind": "pause"}).content
+    assert browser(carol).post(add, {"participant": ada.pk, "kind": "pin"}).status_code == 200
+    assert not CareChoice.objects.exists()
+
+
+def test_a_manager_freezes_the_content_of_their_trial(browser, shelf, tom, study):
+    trial = factories.running_trial(study)
+    browser(tom).post(reverse("admin:interventions_contentfreeze_add"), {"trial": trial.pk})
+    assert ContentFreeze.objects.get().versions.count() == len(shelf)
+
+
+def test_every_page_of_the_room_opens(browser, shelf, ada, carol, ola, tom, study):
+    services.decide(participant=ada, moment="asked:1")
+    services.freeze_content(trial=factories.running_trial(study))
+    pages = {
+        carol: ["activity", "version", "contraindication", "reasontexts", "carechoice", "decision"],
+        ola: ["modelversion"],
+        tom: ["contentfreeze"],
+    }
+    for user, names in pages.items():
+        for name in names:
+            listed = browser(user).get(reverse(f"admin:interventions_{name}_changelist"))
+            assert listed.status_code == 200
+            for row in listed.context["cl"].result_list:
+                change = reverse(f"admin:interventions_{name}_change", args=[row.pk])
+                assert browser(user).get(change).status_code == 200
