@@ -14,7 +14,8 @@ import redis
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/mhealth")
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/13")
 PURE = ["--ignore=tests/emotion", "--ignore=tests/recommender", "--ignore=tests/fixtures"]
-NO_TESTS_COLLECTED = 5
+BOTH_CORES = ["-n", "2", "--dist", "loadfile"]
+NO_JOURNEYS = "--ignore=tests/journeys"  # they start servers and workers of their own, one at a time
 
 
 def services_missing() -> list[str]:
@@ -36,16 +37,26 @@ def pytest(*arguments: str, **environment: str) -> int:
 
 def main() -> int:
     extra = sys.argv[1:]
-    sys.stdout.write("On SQLite, without a broker:\n")
+    codes = [
+        say("On SQLite, without a broker:") or pytest(*BOTH_CORES, NO_JOURNEYS, *extra),
+        say("Journeys and faults, embedded:") or pytest("tests/journeys", "-m", "not services", *extra),
+    ]
+    if missing := services_missing():
+        say(f"Not run against services, which do not answer: {'; '.join(missing)}")
+        codes.append(int(os.environ.get("REQUIRE_SERVICES") == "1"))
+    else:
+        services = {"DATABASE_URL": DATABASE_URL, "TEST_REDIS_URL": REDIS_URL, "WITH_SERVICES": "1"}
+        codes += [
+            say("On PostgreSQL:") or pytest(*BOTH_CORES, NO_JOURNEYS, *PURE, *extra, **services),
+            say("Journeys and faults, with PostgreSQL, Redis and real workers:")
+            or pytest("tests/journeys", "-m", "services", *extra, **services),
+        ]
+    return max(codes)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"\n{line}\n")
     sys.stdout.flush()
-    failed = pytest("-m", "not services", *extra)
-    missing = services_missing()
-    if missing:
-        sys.stdout.write(f"Not run against services, which do not answer: {'; '.join(missing)}\n")
-        return failed or int(os.environ.get("REQUIRE_SERVICES") == "1")
-    sys.stdout.write("On PostgreSQL, with Redis and real workers:\n")
-    sys.stdout.flush()
-    return pytest(*PURE, *extra, DATABASE_URL=DATABASE_URL, TEST_REDIS_URL=REDIS_URL, WITH_SERVICES="1") or failed
 
 
 if __name__ == "__main__":

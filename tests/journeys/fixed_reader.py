@@ -7,7 +7,7 @@ import numpy as np
 
 from emotion.estimate import Estimate
 
-COST_S = 0.15
+COST_S = 0.1
 
 
 def read(modality: str, data: bytes) -> Estimate:

@@ -19,7 +19,7 @@ from mhealth.platform.leases import WorkStatus
 from tests.checkins import samples
 from tests.journeys import processes
 
-pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 CHECK_INS = int(os.environ.get("FAULT_CHECK_INS", "100"))
 
 
@@ -61,26 +61,40 @@ def assert_nothing_lost_or_doubled(sent: int, say) -> None:
     assert len(estimates) == 3 * sent
 
 
+@pytest.mark.services
 def test_killing_the_worker_over_and_over_loses_and_doubles_nothing(ada, broker, tmp_path, say):
-    rng = random.Random(20261121)
     worker, beat = processes.worker(tmp_path), processes.beat(tmp_path)
-    kills = 0
     with processes.stopped_at_the_end(worker, beat):
-        for number in range(CHECK_INS):
-            send_in(ada, number)
-        deadline = time.monotonic() + 60 + CHECK_INS
-        while unfinished() and time.monotonic() < deadline:
-            time.sleep(rng.uniform(2.0, 5.0))
-            if kills < CHECK_INS // 12:
-                worker.kill()
-                worker.start()
-                kills += 1
-        assert kills > 3
-        processes.wait_until(lambda: not unfinished(), 60, "all check-ins finished")
+        survive_kills(ada, worker, say)
+
+
+def test_killing_the_server_over_and_over_loses_and_doubles_nothing(ada, tmp_path, say):
+    """Embedded: the thread that does the work dies with the web process."""
+    web = processes.web(tmp_path, processes.free_port(), CELERY_BROKER_URL="")
+    with processes.stopped_at_the_end(web):
+        survive_kills(ada, web, say)
+
+
+def survive_kills(person, process: processes.Process, say) -> None:
+    """Hand in the check-ins, kill -9 whoever works on them at seeded moments, wait for the rest."""
+    rng = random.Random(20261121)
+    kills = 0
+    for number in range(CHECK_INS):
+        send_in(person, number)
+    deadline = time.monotonic() + 60 + 2 * CHECK_INS
+    while unfinished() and time.monotonic() < deadline:
+        time.sleep(rng.uniform(2.0, 5.0))
+        if kills < CHECK_INS // 16:
+            process.kill()
+            process.start()
+            kills += 1
+    assert kills > 3
+    processes.wait_until(lambda: not unfinished(), 60, "all check-ins finished")
     say(f"{kills} kills (-9)")
     assert_nothing_lost_or_doubled(CHECK_INS, say)
 
 
+@pytest.mark.services
 def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, settings, say):
     wire = processes.Wire(processes.REDIS_URL, 6379)
     through = f"redis://127.0.0.1:{wire.port}/{processes.REDIS_URL.rsplit('/', 1)[1]}"
@@ -102,6 +116,7 @@ def test_a_flushed_and_an_absent_redis_lose_nothing(ada, broker, tmp_path, setti
     assert_nothing_lost_or_doubled(20, say)
 
 
+@pytest.mark.services
 def test_a_restart_of_postgresql_is_a_503_and_then_goes_on(ada, broker, phone, tmp_path):
     wire = processes.Wire(processes.database_url(), 5432)
     through = processes.database_url("127.0.0.1", wire.port)
