@@ -43,6 +43,7 @@ def parser() -> Parser:
     train.add_argument("--seed", type=_natural, default=0)
     train.add_argument("--epochs", type=_positive, help="length of the schedule")
     train.add_argument("--minutes", type=_amount, help="budget of time; the schedule is shortened to fit into it")
+    train.add_argument("--folds", type=_natural, default=5, help="voice: folds of people to judge on first, 0 to 5")
     train.add_argument("--resume", action="store_true", help="go on from the last whole epoch in --out")
     train.set_defaults(run=run_train)
 
@@ -142,6 +143,7 @@ def _train_voice(options: argparse.Namespace) -> None:
             seed=options.seed,
             epochs=options.epochs,
             minutes=options.minutes,
+            folds=min(options.folds, 5),
             resume=options.resume,
         )
     except (DataMissing, OtherRun) as problem:

@@ -51,7 +51,7 @@ class Prior:
     corrected_when_right: ρ of equation (3).
     """
 
-    accuracies: Mapping[str, float] = field(default_factory=lambda: {"face": 0.64, "voice": 0.60, "text": 0.55})
+    accuracies: Mapping[str, float] = field(default_factory=lambda: {"face": 0.67, "voice": 0.59, "text": 0.55})
     strength: float = 12.0
     corrected_when_right: float = 0.02
     classes: int = len(EMOTIONS)

@@ -114,10 +114,8 @@ class VoiceRecogniser:
         deviation = self.network.population_deviation_db.double().numpy()
         if baseline:
             mean, deviation = baseline.shrunken(mean, deviation, self.prior_clips)
-        spectrum, mean, deviation = (
-            torch.as_tensor(a, dtype=torch.float32)[None] for a in (log_mel_db, mean, deviation)
-        )
-        logits = self.network(standardise(spectrum, mean, deviation))[0].double()
+        batch = [torch.from_numpy(a).float()[None] for a in (log_mel_db, mean, deviation)]
+        logits = self.network(standardise(*batch))[0].double()
         return (logits / self.temperature).softmax(0).numpy()
 
 

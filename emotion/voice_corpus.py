@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -58,7 +59,8 @@ def load(clips: list[Clip], cache: Path, band: str | None = None, seed: int = 0,
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".new.npz")
-        np.savez(beside, **_prepare_all(clips, band, seed, progress))
+        arrays: dict[str, Any] = _prepare_all(clips, band, seed, progress)
+        np.savez(beside, **arrays)
         beside.replace(path)
     return _from_arrays(clips, dict(np.load(path)))
 

@@ -56,10 +56,12 @@ class StatisticsSVM:
 
     def predict(self, corpus: Corpus, rows: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
         """Class numbers, (n,). own: (2, S) moments of this person's K baseline clips."""
+        assert self.model_ is not None, "fit first"
         return self.model_.predict(self.relative(corpus, rows, own))
 
     def relative(self, corpus: Corpus, rows: np.ndarray, own: np.ndarray | None, disguise: int = 0) -> np.ndarray:
         """Statistics (n, S) z-scored against shrunken personal moments, (2, S) or (n, 2, S); None: the population."""
+        assert self.population_ is not None, "fit first"
         reference = (
             self.population_ if own is None else shrink(own, self.baseline_clips, self.population_, self.prior_clips)
         )

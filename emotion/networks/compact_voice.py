@@ -49,6 +49,9 @@ class AttentivePool(nn.Module):
 class CompactVoice(nn.Module):
     """Standardised log-mel spectra of any length from 160 ms to seven logits."""
 
+    population_mean_db: Tensor  # (M,), what is usual in each band
+    population_deviation_db: Tensor  # (M,)
+
     def __init__(self, widths: tuple[int, ...] = (48, 96, 160), stem: int = 24, dropout: float = 0.4) -> None:
         super().__init__()
         self.register_buffer("population_mean_db", torch.zeros(N_MELS))
