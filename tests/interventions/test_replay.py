@@ -77,7 +77,7 @@ def test_an_erased_persons_decision_says_so(shelf, ada, capsys):
     assert replayed(decision.pk, capsys) == (3, "inputs erased\n")
 
 
-@pytest.mark.parametrize("unknown", ["nonsense", str(uuid.uuid4())])
+@pytest.mark.parametrize("unknown", ["nonsense", "00000000-0000-4000-8000-000000000000"])
 def test_an_unknown_id_is_one_clear_line(unknown, capsys):
     assert replayed(unknown, capsys) == (2, f"there is no decision {unknown}")
 
