@@ -1,15 +1,16 @@
 """The recognisers of this process: loaded once, in the worker's child, one thread each."""
 
+import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 from django.conf import settings
-from emotion.voice import VoiceRecogniser
 from PIL import Image
 
 from emotion.checkpoint import NoModel
@@ -18,7 +19,10 @@ from emotion.estimate import Estimate
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
 from emotion.recording import UnusableRecording
+from emotion.voice import VoiceRecogniser
 from mhealth.checkins.reasons import Unreadable
+
+WARM_UP_RATE_HZ = 16_000
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,18 @@ def _checkpoint(modality: str) -> Path | None:
 
 
 def warm_up() -> None:
-    """Load what is there, and run each network once: the first call in a process is slow."""
+    """Load what is there and read something once: the first call in a process costs seconds (imports, the child)."""
     torch.set_num_threads(1)
-    for load in _recognisers().values():
-        try:
-            load()
-        except NoModel:
-            continue  # "no model yet" is a normal state
-    _decoder()
+    for modality, sample in (("face", _grey_photo()), ("voice", _noise())):
+        with contextlib.suppress(Unreadable):  # "no model yet" is a normal state, and there is no face in grey
+            read(modality, sample)
+
+
+def _grey_photo() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), (128, 128, 128)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def _noise() -> bytes:
+    return _as_wav(np.random.default_rng(0).normal(0, 0.1, 2 * WARM_UP_RATE_HZ), WARM_UP_RATE_HZ)
