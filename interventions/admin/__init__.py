@@ -1,1 +1,1 @@
-from interventions.admin import care, content, decision  # noqa: F401 (registers)
+from interventions.admin import care, content, decision, words  # noqa: F401 (registers)

@@ -6,7 +6,7 @@ from django.contrib.admin import HORIZONTAL
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from rest_framework.exceptions import APIException
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
@@ -15,7 +15,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
 from interventions import services
-from interventions.models import Activity, ContraIndication, ReasonTexts, Review, Version
+from interventions.models import Activity, Review, Version
 from interventions.validation import State
 
 STATE_COLOURS = {
@@ -285,49 +285,3 @@ class VersionAdmin(Kept):
     def has_new_version_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         version = self.get_object(request, str(object_id))
         return bool(version and not version.is_editable and request.user.has_perm("interventions.add_version"))
-
-
-@admin.register(ContraIndication)
-class ContraIndicationAdmin(ModelAdmin):
-    list_display = ["name", "tag", "rule", "n_activities"]
-    actions = None
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
-        return ["tag"] if obj else []
-
-    @display(description="activities")
-    def n_activities(self, tag: ContraIndication) -> int:
-        return tag.activities.count()
-
-
-@admin.register(ReasonTexts)
-class ReasonTextsAdmin(ModelAdmin):
-    """The approved sentences of reasons, to read."""
-
-    list_display = ["language", "version", "approved_by"]
-    fields = ["language", "version", "approved_by", "shared", "open"]
-    readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    has_change_permission = has_delete_permission = lambda self, request, obj=None: False
-
-    @display(description="approved")
-    def approved_by(self, texts: ReasonTexts) -> str:
-        return texts.approved.get("note", "")
-
-    @display(description="in every trial")
-    def shared(self, texts: ReasonTexts) -> str:
-        return _sentences(texts, "shared")
-
-    @display(description="outside of masked trials")
-    def open(self, texts: ReasonTexts) -> str:
-        return _sentences(texts, "open")
-
-
-def _sentences(texts: ReasonTexts, kind: str) -> str:
-    return format_html("{}", format_html_join("", "<p>{}</p>", ((line,) for line in texts.sentences[kind].values())))
