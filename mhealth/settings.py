@@ -227,6 +227,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_SESSION_REMEMBER = False  # clinic computers are shared: a session ends with the browser
 ACCOUNT_ADAPTER = "mhealth.people.adapters.AccountAdapter"
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "mhealth.people.adapters.MFAAdapter"
@@ -311,6 +312,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("es", "Español")]
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOCALE_PATHS = [BASE_DIR / "mhealth" / "locale"]
+FORMAT_MODULE_PATH = "mhealth.formats"  # pages never show a time without its zone
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -328,6 +330,10 @@ UNFOLD = {
     "SITE_HEADER": "mHealth study",
     "SHOW_HISTORY": True,
     "ENVIRONMENT": "mhealth.people.staff.environment",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "mhealth.portal.navigation.icon"}],
+    "SITE_ICON": dict.fromkeys(["light", "dark"], "mhealth.portal.navigation.icon"),
+    "STYLES": ["mhealth.portal.navigation.stylesheet"],
+    "SIDEBAR": {"navigation": "mhealth.portal.navigation.sidebar"},
 }
 
 LOGGING = {

@@ -1,32 +1,126 @@
-from django.contrib import admin
-from unfold.admin import ModelAdmin
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from mhealth.checkins.models import CheckIn
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.defaultfilters import date
+from unfold.decorators import display
+
+from mhealth.checkins import reasons
+from mhealth.checkins.models import CheckIn, Estimate
+from mhealth.platform.admin import ReadOnlyAdmin
+from mhealth.platform.leases import WorkStatus
+
+STATUS_COLOURS = {
+    WorkStatus.DONE: "success",
+    WorkStatus.UNUSABLE: "warning",
+    WorkStatus.QUARANTINED: "danger",
+} | dict.fromkeys([WorkStatus.RECEIVING, WorkStatus.QUEUED, WorkStatus.RUNNING], "info")
 
 
 @admin.register(CheckIn)
-class CheckInAdmin(ModelAdmin):
-    """What came in and where it stands; quarantined check-ins can be run again."""
+class CheckInAdmin(ReadOnlyAdmin):
+    """What a clinician's people sent and what was read from it; quarantined check-ins can be run again."""
 
-    list_display = ["id", "participant", "status", "recorded_at", "attempts", "fault"]
+    list_display = ["recorded_at", "participant", "status_label", "expressed", "own_word", "disparity"]
     list_filter = ["status", "clock_suspect", "late"]
+    change_form_before_template = "checkins/admin/estimates.html"
+    fields = [
+        "participant",
+        ("recorded_locally", "received_at"),
+        ("status_label", "why_not"),
+        ("late", "clock_suspect"),
+        ("attempts", "fault"),
+    ]
+    readonly_fields = ["recorded_locally", "status_label", "why_not"]
     ordering = ["-recorded_at"]
     actions = ["run_again"]
 
-    def get_queryset(self, request):
-        rows = super().get_queryset(request)
-        return rows if request.user.is_superuser else rows.filter(pk__in=CheckIn.objects.visible_to(request.user))
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).select_related("participant", "correction")
 
-    def has_add_permission(self, request) -> bool:
-        return False
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None):
+        check_in = self.get_object(request, object_id)
+        more = {"reading": reading(check_in)} if check_in else {}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | more)
 
-    def has_change_permission(self, request, obj=None) -> bool:
-        return False
+    @display(description="status", label=STATUS_COLOURS)
+    def status_label(self, check_in: CheckIn) -> str:
+        return check_in.status
 
-    def has_delete_permission(self, request, obj=None) -> bool:
-        return False
+    @display(description="expressed emotion (estimate)")
+    def expressed(self, check_in: CheckIn) -> str:
+        if not check_in.fused:
+            return "–"
+        name, probability = ranked(check_in.fused)[0]
+        return "too unsure to name one" if check_in.fused["abstained"] else f"{name} {probability:.0%}"
 
-    @admin.action(description="Run quarantined check-ins again")
-    def run_again(self, request, queryset):
+    @display(description="own word")
+    def own_word(self, check_in: CheckIn) -> str:
+        correction = getattr(check_in, "correction", None)
+        return ", ".join(correction.labels) if correction else "–"
+
+    @display(description="face and voice disagree (bits)")
+    def disparity(self, check_in: CheckIn) -> str:
+        bits = (check_in.fused or {}).get("disparity")
+        return "–" if bits is None else f"{bits:.2f}"
+
+    @display(description="recorded (their time)")
+    def recorded_locally(self, check_in: CheckIn) -> str:
+        return local(check_in.recorded_at, check_in.zone)
+
+    @display(description="why nothing was read")
+    def why_not(self, check_in: CheckIn) -> str:
+        return reasons.advice(check_in.reason) or "–"
+
+    @admin.action(description="Run quarantined check-ins again", permissions=["view"])
+    def run_again(self, request: HttpRequest, queryset) -> None:
         for check_in in queryset:
             check_in.requeue()
+
+
+def local(at: datetime, zone: str) -> str:
+    return f"{date(at.astimezone(ZoneInfo(zone)), 'j M Y, H:i')} {zone}"
+
+
+def ranked(estimate: dict) -> list[tuple[str, float]]:
+    """Emotions by their probability, most probable first."""
+    return sorted(estimate["probabilities"].items(), key=lambda pair: -pair[1])
+
+
+def reading(check_in: CheckIn) -> dict:
+    """One column for each modality and one for all together, one row for each emotion."""
+    estimates = list(check_in.estimates.order_by("modality"))
+    read = [estimate for estimate in estimates if estimate.probabilities]
+    fused = check_in.fused
+    columns = [*(estimate.probabilities for estimate in read), *([fused["probabilities"]] if fused else [])]
+    emotions = [name for name, _ in ranked(fused or {"probabilities": read[0].probabilities if read else {}})]
+    return {
+        "names": [*(estimate.modality for estimate in read), *(["together"] if fused else [])],
+        "rows": [(name, [_cell(column.get(name, 0.0)) for column in columns]) for name in emotions],
+        "facts": _facts(read, fused),
+        "unread": [(estimate.modality, reasons.advice(estimate.reason)) for estimate in estimates if estimate.reason],
+        "abstained": bool(fused and fused["abstained"]),
+        "own_word": getattr(getattr(check_in, "correction", None), "labels", []),
+    }
+
+
+def _cell(probability: float) -> dict:
+    return {"probability": probability, "percent": f"{probability:.0%}"}
+
+
+def _facts(read: list[Estimate], fused: dict | None) -> list[tuple[str, list[str]]]:
+    """The lines under the emotions; a fused estimate has no quality, weight or model of its own."""
+    facts = [
+        ("confidence", [_number(e.confidence) for e in read], fused and _number(fused["confidence"])),
+        ("valence, −1 to 1", [_number(e.valence) for e in read], fused and _number(fused["valence"])),
+        ("arousal, −1 to 1", [_number(e.arousal) for e in read], fused and _number(fused["arousal"])),
+        ("quality of the recording", [_number(e.quality) for e in read], ""),
+        ("weight", [_number(e.weight) for e in read], ""),
+        ("model", [e.model_version or "–" for e in read], ""),
+    ]
+    return [(name, [*values, *([together] if fused else [])]) for name, values, together in facts]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -3,7 +3,9 @@
 from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from mhealth.platform import audit
 from mhealth.platform.models import AuditEvent
@@ -61,17 +63,37 @@ class ReadOnlyAdmin(AuditedAdmin):
         return super().change_view(request, object_id, *args, **kwargs)
 
 
+def label(text: str, colour: str) -> str:
+    """A coloured label for a detail page: unfold colours them only in lists."""
+    return render_to_string("unfold/helpers/label.html", {"type": colour, "text": text})
+
+
+def in_words(data: object) -> str:
+    """A small JSON value as a reader would say it: no braces, no quotes."""
+    if isinstance(data, dict):
+        return ", ".join(f"{str(key).replace('_', ' ')}: {in_words(value)}" for key, value in data.items()) or "–"
+    if isinstance(data, list):
+        return ", ".join(in_words(value) for value in data) or "–"
+    return "–" if data is None else f"{data:g}" if isinstance(data, float) else str(data)
+
+
 def _subject(obj) -> str:
     return f"{obj._meta.label}/{obj.pk}"
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ["at", "action", "subject", "actor", "details"]
+    list_display = ["at", "action", "subject", "actor", "details_label"]
+    fields = ["at", "action", "subject", "actor", "details_label", "previous", "digest"]
+    readonly_fields = ["details_label"]
     list_filter = ["action"]
     search_fields = ["subject", "actor"]
     ordering = ["-id"]
     list_per_page = 50
+
+    @display(description="details")
+    def details_label(self, event: AuditEvent) -> str:
+        return in_words(event.details)
 
 
 def hide_accounts_of_libraries() -> None:

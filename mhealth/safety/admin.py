@@ -10,6 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mhealth.people.models import Study, User
 from mhealth.platform import audit
+from mhealth.platform.admin import in_words, label
 from mhealth.safety import escalation, services
 from mhealth.safety.models import CrisisResource, Duty, RiskEvent, Severity, State
 
@@ -30,27 +31,31 @@ def step_dialog(title: str, description: str) -> dict:
 class RiskInbox(ModelAdmin):
     """What a clinician must look at, worst first. Only the steps that are possible now show."""
 
-    list_display = ["severity_label", "participant", "rule", "state_label", "overdue", "opened_at", "act_by", "repeats"]
+    list_display = [
+        "severity_label",
+        "participant",
+        "rule_label",
+        "state_label",
+        "overdue",
+        "opened_at",
+        "act_by",
+        "repeats",
+    ]
     list_display_links = ["participant"]
     list_filter = ["state", "severity", "rule"]
     list_before_template = "safety/inbox_note.html"
     actions = None
     actions_detail = ["acknowledge", "act", "confirm_contact", "close"]
     fields = [
-        "participant",
-        "severity_label",
-        "state_label",
-        "rule",
-        "source",
-        "evidence",
-        "opened_at",
-        "act_by",
-        "repeats",
-        "last_at",
+        ("severity_now", "state_now"),
+        ("participant", "source"),
+        ("rule_label", "evidence_label"),
+        ("opened_at", "act_by"),
+        ("repeats", "last_at"),
         "closed_at",
         "steps",
     ]
-    readonly_fields = fields
+    readonly_fields = ["severity_now", "state_now", "rule_label", "evidence_label", "steps"]
 
     def get_queryset(self, request: HttpRequest):
         mine = RiskEvent.objects.of_my_people(request.user)
@@ -89,6 +94,22 @@ class RiskInbox(ModelAdmin):
     @display(description="state", label=STATE_COLOURS)
     def state_label(self, event: RiskEvent) -> tuple[str, str]:
         return event.state, event.get_state_display()
+
+    @display(description="severity")
+    def severity_now(self, event: RiskEvent) -> str:
+        return label(event.severity, SEVERITY_COLOURS[Severity(event.severity)])
+
+    @display(description="state")
+    def state_now(self, event: RiskEvent) -> str:
+        return label(event.get_state_display(), STATE_COLOURS[State(event.state)])
+
+    @display(description="rule", ordering="rule")
+    def rule_label(self, event: RiskEvent) -> str:
+        return event.rule.replace("dass21.", "DASS-21, ").replace("_", " ")
+
+    @display(description="evidence")
+    def evidence_label(self, event: RiskEvent) -> str:
+        return in_words({name: value for name, value in event.evidence.items() if name != "response"})
 
     @display(description="in time", boolean=True)
     def overdue(self, event: RiskEvent) -> bool:

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from mhealth.people.models import Study
 from mhealth.platform import audit
+from mhealth.platform.admin import in_words, label
 from mhealth.trials import checks, services
 from mhealth.trials.admin.base import MineOnly, step_dialog
 from mhealth.trials.models import Arm, Trial
@@ -25,6 +26,7 @@ class ArmInline(TabularInline):
     model = Arm
     fields = ["position", "name", "policy", "share", "cross_over_day"]
     extra = 0
+    hide_title = True
 
     def _open(self, trial: Trial | None) -> bool:
         return trial is None or trial.status == Trial.Status.DRAFT
@@ -47,14 +49,14 @@ class ExtendForm(BaseDialogForm):
 class TrialAdmin(MineOnly, ModelAdmin):
     """A trial from draft to its end, with what the set-up still lacks."""
 
-    list_display = ["title", "slug", "study", "status_label", "label", "paused", "n_people"]
+    list_display = ["title", "slug", "study", "status_label", "masking", "paused", "n_people"]
     inlines = [ArmInline]
     actions = None
     actions_detail = ["seal", "verify", "start", "extend", "lock_plan", "close"]
     fields = [
         ("study", "slug"),
         "title",
-        ("status_label", "label"),
+        ("status_now", "masking"),
         "setup_check",
         "stratify_by",
         ("severity_scale", "severity_cuts"),
@@ -68,13 +70,12 @@ class TrialAdmin(MineOnly, ModelAdmin):
         "flow",
         "commitment",
     ]
-    readonly_fields = ["status_label", "label", "setup_check", "plan_locked_at", "flow", "commitment"]
+    readonly_fields = ["status_now", "masking", "setup_check", "plan_locked_at", "flow", "commitment"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trial | None = None) -> list[str]:
         fixed = list(self.readonly_fields)
         if obj and obj.status != Trial.Status.DRAFT:
-            sealed = ["study", "slug", "stratify_by", "severity_scale", "severity_cuts"]
-            fixed += [*sealed, "slots_per_stratum", "baseline_instrument"]
+            fixed += ["study", "slug", "strata", "severity_scale", "cuts", "slots_per_stratum", "baseline_instrument"]
         if obj and obj.plan_locked_at:
             fixed.append("analysis_plan")
         return fixed
@@ -82,12 +83,21 @@ class TrialAdmin(MineOnly, ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Trial | None = None) -> list:
         """Once the list is sealed nobody needs the block sizes, and who enrols should not know them."""
         sealed = obj and obj.status != Trial.Status.DRAFT
-        return [field for field in self.fields if not (sealed and field == "block_sizes")]
+        if not sealed:
+            return self.fields
+        read = {"stratify_by": "strata", ("severity_scale", "severity_cuts"): ("severity_scale", "cuts")}
+        return [read.get(field, field) for field in self.fields if field != "block_sizes"]
 
     def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
         if db_field.name == "study":
             kwargs["queryset"] = Study.objects.filter(members__user=request.user)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs: object):
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name in ("eligibility", "schedule", "analysis_plan"):
+            field.widget.attrs["rows"] = 4
+        return field
 
     def save_model(self, request: HttpRequest, obj: Trial, form, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -98,8 +108,20 @@ class TrialAdmin(MineOnly, ModelAdmin):
     def status_label(self, trial: Trial) -> str:
         return trial.status
 
+    @display(description="status")
+    def status_now(self, trial: Trial) -> str:
+        return label(trial.status, STATUS_COLOURS[trial.status])
+
+    @display(description="stratify by")
+    def strata(self, trial: Trial) -> str:
+        return in_words(trial.stratify_by)
+
+    @display(description="severity cuts")
+    def cuts(self, trial: Trial) -> str:
+        return in_words(trial.severity_cuts)
+
     @display(description="masking")
-    def label(self, trial: Trial) -> str:
+    def masking(self, trial: Trial) -> str:
         if trial.pk is None:
             return "–"
         return "open-label" if trial.open_label else "masked" if trial.masked else "unblinded"

@@ -1,0 +1,4 @@
+DATE_FORMAT = "j. M Y"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "j. M Y, H:i e"
+SHORT_DATETIME_FORMAT = "Y-m-d H:i e"
