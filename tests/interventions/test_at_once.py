@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.apps import apps
 from django.db import connection
 
 from interventions import services
@@ -13,8 +12,7 @@ from mhealth.platform.leases import WorkStatus
 from tests import factories as people
 from tests.interventions import factories
 
-# With the apps named, PostgreSQL empties the tables by cascade.
-pytestmark = pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def in_threads(task, times: int) -> None:

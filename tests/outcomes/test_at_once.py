@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from django.apps import apps
 from django.db import connection
 
 from mhealth.outcomes import services
@@ -14,8 +13,7 @@ from tests import factories
 from tests.outcomes.instruments import answers
 from tests.outcomes.test_questionnaires_api import plan
 
-# With the apps named, PostgreSQL empties the tables by cascade; otherwise knox's swapped-out table stands in the way.
-pytestmark = pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def in_threads(tasks) -> list:

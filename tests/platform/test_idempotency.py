@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
@@ -110,7 +109,7 @@ def test_a_malformed_key_is_refused(ada, key):
     assert ada.consents_to("voice")
 
 
-@pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
+@pytest.mark.django_db(transaction=True)
 def test_twins_at_the_same_moment_are_done_once(shared_database):
     def then_close(function, *given):
         try:

@@ -3,7 +3,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.apps import apps
 from django.db import connection
 
 from mhealth.trials import services
@@ -11,8 +10,7 @@ from mhealth.trials.models import Enrolment, Slot, Trial
 from tests import factories as people
 from tests.trials import factories
 
-# With the apps named, PostgreSQL empties the tables by cascade; otherwise knox's swapped-out table stands in the way.
-pytestmark = pytest.mark.django_db(transaction=True, available_apps=[app.name for app in apps.get_app_configs()])
+pytestmark = pytest.mark.django_db(transaction=True)
 N_PEOPLE, N_THREADS = 200, 8
 
 
