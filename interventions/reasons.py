@@ -75,7 +75,8 @@ def _own_history(activity: Activity, snapshot: Snapshot) -> list[Reason]:
     ratings = [outcome.helpfulness for outcome in times if outcome.helpfulness is not None]
     mean = sum(ratings) / len(ratings) if ratings else None
     if mean is not None and mean >= HELPED_FROM:
-        return [_reason("helped_before", times=len(times), rating=round(mean, 1))]
+        key = "helped_before" if len(times) > 1 else "helped_before_once"
+        return [_reason(key, times=len(times), rating=round(mean, 1))]
     return [_reason("did_not_help_before")] if mean is not None and mean <= DID_NOT_HELP_TO else []
 
 
