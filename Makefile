@@ -23,7 +23,7 @@ demo: install  ## play a study through the real HTTP API; DEMO=once ends after t
 	@$(BIN)/python manage.py demo $(if $(FACE),--face "$(FACE)") $(if $(VOICE),--voice "$(VOICE)") $(if $(filter once,$(DEMO)),--once)
 
 test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
-	@$(BIN)/python tests/run.py
+	@$(BIN)/python -m tests.run
 
 run: install  ## the web process on http://127.0.0.1:8000, with the embedded worker where no broker is configured
 	$(BIN)/python manage.py migrate --no-input
