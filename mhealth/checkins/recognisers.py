@@ -1,5 +1,6 @@
 """The recognisers of this process: loaded once, in the worker's child, one thread each."""
 
+import atexit
 import contextlib
 import io
 from collections.abc import Callable
@@ -62,7 +63,9 @@ def _recognisers() -> dict[str, Callable[[], Recogniser]]:
 
 @cache
 def _decoder() -> Decoder:
-    return Decoder()
+    decoder = Decoder()
+    atexit.register(decoder.close)
+    return decoder
 
 
 @cache
