@@ -79,7 +79,10 @@ class Story:
         return read
 
     def correct(self, check_in: dict) -> None:
-        self.chapter("The person says it showed something else; that is kept, and teaches the weights")
+        if check_in["fused"]:
+            self.chapter("The person says it showed something else; that is kept, and teaches the weights")
+        else:
+            self.chapter("Nothing could be read; the person's own word is kept all the same")
         self.phone.send("PUT", f"{API}/check-ins/{check_in['id']}/correction/", {"labels": [self.own_word(check_in)]})
 
     def corrections_teach(self, before: dict) -> None:
