@@ -8,6 +8,7 @@ from unfold.forms import BaseDialogForm
 from mhealth.outcomes import instruments
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant
+from mhealth.platform.admin import plain
 
 
 class ReadOnly:
@@ -75,7 +76,8 @@ class OccasionAdmin(ReadOnly, ModelAdmin):
 
     list_display = ["participant", "version", "name", "opens_at", "due_at", "closes_at", "answered"]
     list_filter = ["version", "name"]
-    fields = ["participant", "version", "number", "name", "opens_at", "due_at", "closes_at", "answered"]
+    person, instrument = plain("participant"), plain("version")
+    fields = ["person", "instrument", "number", "name", "opens_at", "due_at", "closes_at", "answered"]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest):

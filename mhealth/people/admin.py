@@ -16,7 +16,7 @@ from mhealth.people.models import (
     StudyMember,
     User,
 )
-from mhealth.platform.admin import AuditedAdmin, ReadOnlyAdmin, hide_accounts_of_libraries
+from mhealth.platform.admin import AuditedAdmin, ReadOnlyAdmin, hide_accounts_of_libraries, plain
 
 hide_accounts_of_libraries()
 
@@ -76,7 +76,9 @@ class ParticipantAdmin(ReadOnlyAdmin):
 
     list_display = ["__str__", "study", "site", "language", "status", "joined_at"]
     list_filter = ["study", "status"]
-    fields = ["id", "study", "care_team", "site", "language", "zone", "country", "status", "joined_at", "stopped_at"]
+    study_name, team = plain("study"), plain("care_team")
+    readonly_fields = ["study_name", "team"]
+    fields = ["id", "study_name", "team", "site", "language", "zone", "country", "status", "joined_at", "stopped_at"]
 
 
 class EnrolmentCodeForm(forms.ModelForm):

@@ -68,6 +68,16 @@ def label(text: str, colour: str) -> str:
     return render_to_string("unfold/helpers/label.html", {"type": colour, "text": text})
 
 
+def plain(field: str):
+    """A column that shows a related row as text, where its own page is not for this reader."""
+
+    @display(description=field.replace("_", " "), ordering=field)
+    def show(self, obj) -> str:
+        return str(getattr(obj, field) or "–")
+
+    return show
+
+
 def in_words(data: object) -> str:
     """A small JSON value as a reader would say it: no braces, no quotes."""
     if isinstance(data, dict):

@@ -48,7 +48,7 @@ class RiskInbox(ModelAdmin):
     actions_detail = ["acknowledge", "act", "confirm_contact", "close"]
     fields = [
         ("severity_now", "state_now"),
-        ("participant", "source"),
+        "participant",
         ("rule_label", "evidence_label"),
         ("opened_at", "act_by"),
         ("repeats", "last_at"),

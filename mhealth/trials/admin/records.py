@@ -7,6 +7,7 @@ from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
 from mhealth.platform import audit
+from mhealth.platform.admin import plain
 from mhealth.trials import services
 from mhealth.trials.admin.base import ReadOnly, step_dialog
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest
@@ -18,7 +19,9 @@ class EnrolmentAdmin(ReadOnly, ModelAdmin):
 
     list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
     list_filter = ["trial", "status"]
-    fields = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
+    person = plain("participant")
+    readonly_fields = ["person"]
+    fields = ["person", "trial", "status", "enrolled_at", "allocated_at"]
     ordering = ["-enrolled_at"]
 
 
