@@ -16,7 +16,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "safety.duty": "event_available",
         "safety.crisisresource": "call",
     },
-    "My people": {
+    "People": {
         "people.participant": "group",
         "checkins.checkin": "mood",
         "interventions.decision": "alt_route",

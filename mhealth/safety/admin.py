@@ -118,7 +118,7 @@ class RiskInbox(ModelAdmin):
     @display(description="steps")
     def steps(self, event: RiskEvent) -> str:
         rows = [
-            (f"{step.at:%Y-%m-%d %H:%M} UTC", step.get_to_state_display(), step.by, step.note)
+            (f"{step.at:%Y-%m-%d %H:%M} UTC", step.get_to_state_display().capitalize(), step.by, step.note)
             for step in event.moves.select_related("by")
         ]
         return format_html_join("", "<p>{} · {} · {}<br>{}</p>", rows) or "nobody has looked yet"
@@ -148,9 +148,9 @@ class RiskInbox(ModelAdmin):
         return self._move(request, object_id, State.CONTACTED, form)
 
     @action(
-        description="Close",
+        description="Close the event",  # beside it unfold has a "Close" that only leaves the page
         permissions=["close"],
-        dialog=step_dialog("Close", "Nothing more is to be done about this event."),
+        dialog=step_dialog("Close the event", "Nothing more is to be done about this event."),
     )
     def close(self, request: HttpRequest, form: StepForm, object_id: str) -> HttpResponse:
         return self._move(request, object_id, State.CLOSED, form)
