@@ -6,10 +6,10 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
-from emotion.fusion import Fused, fuse
 
 from emotion.estimate import EMOTIONS
 from emotion.estimate import Estimate as Reading
+from emotion.fusion import Fused, fuse
 from mhealth.checkins import reliability, retention
 from mhealth.checkins.models import CheckIn, Estimate, Modality, Part
 from mhealth.checkins.reasons import Unreadable
