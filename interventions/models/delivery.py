@@ -20,6 +20,8 @@ from mhealth.trials.models import UnblindingRequest
 from recommender.catalogue import Outcome
 from recommender.reward import RewardDefinition
 
+RECORD_PAGE_BYTES = 64 * 1024  # well above the largest record of forty activities
+
 
 class InputsErased(Exception):
     """The person was erased, and with them what the decision was made from."""
@@ -87,7 +89,10 @@ class Decision(Work):
         return f"interventions_decision/{self.pk}/record"
 
     def sealed(self, record: dict) -> bytes:
-        return self.participant.data_key.seal(json.dumps(record).encode(), self._context)
+        """Padded to whole pages first: the length of a ciphertext would tell one policy's records from another's."""
+        plain = json.dumps(record).encode()
+        pages = -(-len(plain) // RECORD_PAGE_BYTES)
+        return self.participant.data_key.seal(plain.ljust(pages * RECORD_PAGE_BYTES), self._context)
 
     @property
     def record(self) -> dict:

@@ -36,6 +36,8 @@ def analyse(check_in: CheckIn) -> None:
         status = WorkStatus.DONE if fused or not parts else WorkStatus.UNUSABLE
         check_in.finish(status, fused=fused and as_json(fused), reason=_reason(status, readings))
         Estimate.objects.bulk_create(_rows(check_in, readings, fused))
+    if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
+        reliability.relearn(check_in.participant)
     _delete_media(check_in, parts)
     tell(check_in)
 

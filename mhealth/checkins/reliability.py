@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from emotion.reliability import Reliability
-from mhealth.checkins.models import Correction, Estimate, PersonalReliability
+from mhealth.checkins.models import Correction, Estimate, Modality, PersonalReliability
 from mhealth.people.models import Participant
 
 SECONDS_PER_DAY = 86_400
@@ -21,9 +21,10 @@ def relearn(participant: Participant) -> Reliability:
     Answers to random prompts are plain labels; spontaneous corrections are selected by the fused
     error and enter through the likelihood of being corrected (emotion.reliability, equation 3).
     """
+    allowed = {scope for scope in Modality.values if participant.consents_to(scope)}
     learnt = Reliability()
     for correction in _corrections(participant):
-        learnt = _after(learnt, correction)
+        learnt = _after(learnt, correction, allowed)
     PersonalReliability.objects.update_or_create(
         participant=participant,
         defaults={"state": learnt.to_json(), "labels": learnt.labels, "updated_at": timezone.now()},
@@ -38,10 +39,14 @@ def _corrections(participant: Participant):
     return rows.order_by("check_in__recorded_at", "check_in_id")
 
 
-def _after(learnt: Reliability, correction: Correction) -> Reliability:
+def _after(learnt: Reliability, correction: Correction, allowed: set[str]) -> Reliability:
+    """A withdrawn modality teaches nothing any more, nor does a fused estimate that it took part in."""
     check_in, label = correction.check_in, correction.labels[0]
-    said = {e.modality: most_probable(e.probabilities) for e in _read(check_in.estimates.all())}
+    read = {e.modality: most_probable(e.probabilities) for e in _read(check_in.estimates.all())}
+    said = {modality: emotion for modality, emotion in read.items() if modality in allowed}
     at_days = check_in.recorded_at.timestamp() / SECONDS_PER_DAY
+    if not said or (said != read and not check_in.prompt_asked):
+        return learnt
     if check_in.prompt_asked:
         return learnt.after_prompt(said, label, at_days=at_days, probability=check_in.prompt_probability)
     fused = most_probable(check_in.fused["probabilities"])

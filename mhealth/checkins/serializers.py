@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from zoneinfo import available_timezones
 
 from drf_spectacular.utils import extend_schema_field
@@ -12,18 +13,27 @@ TEXT_MAX_CHARACTERS = 5_000
 
 
 BATCH_MOST = 50
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # a phone whose battery was flat says 1970
+
+
+def strict_json(text: str):
+    """Parse what every database can keep: no NaN, no infinity, no NUL, no half characters. Raises ValidationError."""
+    try:
+        value = json.loads(text)
+        kept = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        kept.encode()
+    except (ValueError, RecursionError) as problem:
+        raise serializers.ValidationError("This must be plain JSON.", code="invalid") from problem
+    if "\\u0000" in kept:
+        raise serializers.ValidationError("This must be plain JSON.", code="invalid")
+    return value
 
 
 class JsonField(serializers.CharField):
     """A JSON object in a form field, or as it is inside of a batch."""
 
     def to_internal_value(self, data):
-        if isinstance(data, dict):
-            return data
-        try:
-            value = json.loads(super().to_internal_value(data))
-        except json.JSONDecodeError as problem:
-            raise serializers.ValidationError("This must be a JSON object.", code="invalid") from problem
+        value = data if isinstance(data, dict) else strict_json(super().to_internal_value(data))
         if not isinstance(value, dict):
             raise serializers.ValidationError("This must be a JSON object.", code="invalid")
         return value
@@ -40,6 +50,11 @@ class CheckInUpload(serializers.Serializer):
     text = serializers.CharField(required=False, max_length=TEXT_MAX_CHARACTERS)
     self_report = JsonField(required=False, help_text='A JSON object, for example {"mood": 3}.')
     context = JsonField(required=False, help_text="A JSON object without personal words: place kind, activity.")
+
+    def validate_recorded_at(self, at: datetime) -> datetime:
+        if at < EARLIEST:
+            raise serializers.ValidationError("The phone's clock is wrong: this lies before the year 2000.")
+        return at
 
     def validate_zone(self, zone: str) -> str:
         if zone not in available_timezones():
@@ -68,10 +83,7 @@ class BatchUpload(serializers.Serializer):
     )
 
     def validate_items(self, text: str) -> list[dict]:
-        try:
-            items = json.loads(text)
-        except json.JSONDecodeError as problem:
-            raise serializers.ValidationError("This must be a JSON list.") from problem
+        items = strict_json(text)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise serializers.ValidationError("This must be a JSON list of objects.")
         if len(items) > BATCH_MOST:

@@ -64,8 +64,10 @@ def submit(
         _refuse_without_consent(participant, parts)
         try:
             return _store(participant, check_in_id, parts, recorded_at, zone, context or {}, digest), True
-        except IntegrityError:  # a twin of this request was faster
-            known = CheckIn.objects.get(pk=check_in_id)
+        except IntegrityError:
+            known = CheckIn.objects.filter(pk=check_in_id).first()
+            if known is None:  # not a twin of this request that was faster
+                raise
     if known.participant_id != participant.pk or known.digest != digest:
         raise IdReused
     return known, False
@@ -131,6 +133,8 @@ def correct(*, check_in: CheckIn, labels: list[str]) -> Correction:
     from mhealth.checkins import reliability
 
     with transaction.atomic():
+        # One at a time per person: two at once would each miss the other's label.
+        Participant.objects.select_for_update().get(pk=check_in.participant_id)
         correction, _ = Correction.objects.update_or_create(
             check_in=check_in, defaults={"labels": labels, "given_at": timezone.now()}
         )

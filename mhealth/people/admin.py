@@ -100,7 +100,16 @@ class EnrolmentCodeForm(forms.ModelForm):
 class EnrolmentCodeAdmin(AuditedAdmin):
     form = EnrolmentCodeForm
     list_display = ["study", "site", "care_team", "expires_at", "used_at"]
-    list_filter = ["study", "site"]
+    list_filter = ["site"]
+
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).filter(study__members__user=request.user.pk)
+
+    def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs):
+        """Only studies that this user works on, and their teams."""
+        mine = {"study": "members__user", "care_team": "study__members__user"}[db_field.name]
+        kwargs["queryset"] = db_field.related_model.objects.filter(**{mine: request.user.pk})
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: EnrolmentCode | None = None) -> bool:
         return False

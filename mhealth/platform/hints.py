@@ -27,6 +27,7 @@ def sweep(rows, task: Task, argument: str, most: int = 500) -> int:
 
     Stops at the first refusal: when the broker is away, five hundred time-outs help nobody.
     """
+    rows.set_killers_aside()
     hinted = 0
     for pk in rows.to_hint().values_list("pk", flat=True)[:most]:
         if not hint(task, **{argument: str(pk)}):

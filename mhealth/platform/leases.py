@@ -14,6 +14,7 @@ from django.utils import timezone
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+MAX_DEATHS = 20  # a row over which so many workers died without a word is set aside; restarts alone never get there
 
 
 class LeaseLost(Exception):
@@ -38,6 +39,11 @@ class WorkQuerySet(models.QuerySet):
         """Waiting rows whose last hint is too old to be trusted, oldest first."""
         stale = timezone.now() - timedelta(seconds=settings.SWEEP_AFTER_S)
         return self.waiting().filter(Q(hinted_at=None) | Q(hinted_at__lt=stale)).order_by("queued_at")
+
+    def set_killers_aside(self) -> int:
+        """Quarantine rows whose every lease ran out: whatever is in them kills the process that reads it."""
+        killers = self.filter(status=WorkStatus.RUNNING, leased_until__lt=timezone.now(), attempts__gte=MAX_DEATHS)
+        return killers.update(status=WorkStatus.QUARANTINED, leased_until=None, fault="its workers died")
 
     def mark_hinted(self, pk: uuid.UUID) -> None:
         self.filter(pk=pk).update(hinted_at=timezone.now())

@@ -63,6 +63,8 @@ class ProblemHandler(ExceptionHandler):
             return TryAgainLater()
         if isinstance(exc, RequestDataTooBig):
             return BodyTooLarge()
+        if isinstance(exc, RecursionError):  # a body of a hundred thousand brackets
+            return exceptions.ParseError()
         if isinstance(exc, exceptions.ValidationError):
             exc.status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
         return super().convert_known_exceptions(exc)

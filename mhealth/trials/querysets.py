@@ -69,7 +69,8 @@ class UnblindingRequestQuerySet(models.QuerySet):
     visible_to = managed_by
 
     def approved_for(self, user):
-        return self.filter(status="approved", asked_by=user.pk)
+        """Asked for by this user, who still works on the study."""
+        return self.managed_by(user).filter(status="approved", asked_by=user.pk)
 
 
 class SlotQuerySet(models.QuerySet):

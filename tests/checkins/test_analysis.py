@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emotion.estimate import EMOTIONS, Estimate
-from mhealth.checkins import tasks
+from mhealth.checkins import reliability, tasks
 from mhealth.checkins.models import CheckIn, Part, PersonalReliability
 from mhealth.checkins.reasons import Unreadable
 from mhealth.platform import embedded
@@ -162,3 +162,23 @@ def test_a_correction_is_mine_alone_and_of_known_emotions(ada, ben, phone):
     refused = correct(phone(ada), check_in_id, "melancholy")
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/labels/0")
     assert correct(phone(ada), check_in_id, "sadness").status_code == 200
+
+
+def test_an_answer_that_came_before_the_estimate_counts(ada, phone):
+    client = phone(ada)
+    check_in = handed_in(client)
+    assert correct(client, str(check_in.pk), "sadness").status_code == 200
+    assert PersonalReliability.objects.get().labels == 0
+    tasks.analyse(check_in_id=str(check_in.pk))
+    assert PersonalReliability.objects.get().labels == 1
+
+
+def test_a_withdrawn_modality_teaches_nothing_any_more(ada, phone):
+    ada.study.settings = {"prompt_probability": 1.0}
+    ada.study.save()
+    client = phone(ada)
+    for _ in range(5):
+        correct(client, analysed(client)["id"], "sadness")
+    assert set(reliability.relearn(ada).to_json()["evidence"]) == {"face", "voice"}
+    factories.consent(ada, "voice", given=False)
+    assert set(reliability.relearn(ada).to_json()["evidence"]) == {"face"}

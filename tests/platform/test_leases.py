@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from mhealth.checkins.models import CheckIn
 from mhealth.platform import embedded, hints
-from mhealth.platform.leases import MAX_ATTEMPTS, LeaseLost, WorkStatus
+from mhealth.platform.leases import MAX_ATTEMPTS, MAX_DEATHS, LeaseLost, WorkStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +81,15 @@ def test_a_broker_that_is_away_is_no_error(row, settings):
     finally:
         app.conf.broker_url = None
     assert CheckIn.objects.get().hinted_at is None
+
+
+def test_a_row_that_kills_its_workers_is_set_aside_in_the_end(row):
+    from mhealth.checkins.tasks import analyse
+
+    gone = timezone.now() - timedelta(seconds=1)
+    CheckIn.objects.update(status=WorkStatus.RUNNING, leased_until=gone, attempts=MAX_DEATHS - 1)
+    hints.sweep(CheckIn.objects.all(), analyse, "check_in_id")
+    assert CheckIn.objects.get().status == WorkStatus.RUNNING
+    CheckIn.objects.update(attempts=MAX_DEATHS)
+    hints.sweep(CheckIn.objects.all(), analyse, "check_in_id")
+    assert CheckIn.objects.get().status == WorkStatus.QUARANTINED
