@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS := web,emotion,recommender,dev
 
-.PHONY: help install demo test run worker beat lint format schema soak
+.PHONY: help install demo test run worker beat lint format schema
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'

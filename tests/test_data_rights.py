@@ -59,3 +59,5 @@ def test_an_erased_person_leaves_tombstones_that_say_nothing(made):
 def test_erasing_twice_is_harmless(made):
     rights.erase(made.ada)
     rights.erase(Participant.objects.get(pk=made.ada.pk))
+    assert Participant.objects.get(pk=made.ada.pk).status == "erased"
+    assert "ben@example.org" in stored_words()

@@ -14,14 +14,15 @@ from mhealth.platform.models import AuditEvent, AuditHead
 GENESIS = "0" * 64
 
 
-def digest_of(event: AuditEvent) -> str:
+def digest_of(event: AuditEvent, key: bytes | None = None) -> str:
+    """The chained digest of an event, under the present master key unless another is given."""
     body = json.dumps(
         [_iso(event.at), event.actor, event.action, event.subject, event.details, event.previous],
         sort_keys=True,
         separators=(",", ":"),
     )
     # Keyed, so that someone who can write the table but not read the environment cannot re-chain it.
-    return hmac.new(settings.MASTER_KEY, body.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key or settings.MASTER_KEY, body.encode(), hashlib.sha256).hexdigest()
 
 
 def _iso(at: datetime) -> str:
@@ -47,12 +48,18 @@ def record(*, actor: object, action: str, subject: str, **details: object) -> Au
     return event
 
 
+def _is_ours(event: AuditEvent) -> bool:
+    """Events from before a rotation were chained under a former key."""
+    keys = [settings.MASTER_KEY, *settings.MASTER_KEYS_OLD]
+    return any(hmac.compare_digest(event.digest, digest_of(event, key)) for key in keys)
+
+
 def first_break() -> int | None:
     """The id of the first event that does not continue the chain, or None if the chain is whole."""
     previous = GENESIS
     last = None
     for event in AuditEvent.objects.order_by("id").iterator():
-        if event.previous != previous or event.digest != digest_of(event):
+        if event.previous != previous or not _is_ours(event):
             return event.pk
         previous, last = event.digest, event.pk
     head = AuditHead.objects.filter(pk=1).first()

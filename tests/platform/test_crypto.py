@@ -1,4 +1,5 @@
 import pytest
+from django.core.management import call_command
 
 from mhealth.platform import audit, crypto
 from mhealth.platform.models import AuditEvent, DataKey
@@ -40,3 +41,23 @@ def test_the_audit_chain_shows_a_changed_and_a_missing_row():
     AuditEvent.objects.filter(pk=events[1].pk).update(subject="row/1")
     events[3].delete()
     assert audit.first_break() == events[2].pk
+
+
+def test_the_commands_wrap_keys_anew_and_find_a_broken_chain(settings, capsys):
+    key = DataKey.make()
+    sealed = key.seal(b"private", "row")
+    settings.MASTER_KEYS_OLD, settings.MASTER_KEY = [settings.MASTER_KEY], b"n" * 32
+    call_command("rewrap_keys")
+    settings.MASTER_KEYS_OLD = []
+    assert DataKey.objects.get(pk=key.pk).unseal(sealed, "row") == b"private"
+    settings.MASTER_KEYS_OLD = []
+    audit.record(actor="system", action="test", subject="row/0")
+    settings.MASTER_KEYS_OLD, settings.MASTER_KEY = [settings.MASTER_KEY], b"m" * 32
+    event = audit.record(actor="system", action="test", subject="row/1")
+    call_command("verify_audit")
+    assert "the chain is whole" in capsys.readouterr().out
+    AuditEvent.objects.filter(pk=event.pk).update(subject="row/2")
+    with pytest.raises(SystemExit) as ended:
+        call_command("verify_audit")
+    assert ended.value.code == 1
+    assert str(event.pk) in capsys.readouterr().err
