@@ -1,0 +1,1 @@
+"""Benchmarks of this package against its peers: lists of cells, resumable."""
