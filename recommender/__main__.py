@@ -1,4 +1,4 @@
-"""python -m recommender tune | train | evaluate: tune a command, train on a decision log, compare on a file."""
+"""python -m recommender tune | train | evaluate | bench: tune a command, train on a log, compare, measure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recommender.bench import BENCHES, BenchFailed, measure
+from recommender.bench.cells import BadLine
 from recommender.dandelion import JournalMismatch, Result
 from recommender.evaluation import PROTOCOLS, BadPairs, evaluate
 from recommender.log import BadLog, DecisionLog, read_log
@@ -30,14 +32,20 @@ class BadFile(ValueError):
     """A file named on the command line cannot be read or written."""
 
 
+UNUSABLE = (BadFile, BadLine, BadLog, BadPairs, BenchFailed, InvalidSpace, JournalMismatch, UnusableCommand)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 and one line on standard error when the input is wrong."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (BadFile, BadLog, BadPairs, InvalidSpace, JournalMismatch, UnusableCommand) as error:
+    except UNUSABLE as error:
         print(f"recommender {options.name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"recommender {options.name}: interrupted", file=sys.stderr)
+        return 130
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -94,6 +102,20 @@ def compare(options: argparse.Namespace) -> int:
         Path(options.out).write_text(json.dumps(rows, indent=1) + "\n")
     except OSError as error:
         raise BadFile(f"{options.out}: {error.strerror}") from error
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    def heard(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    try:
+        asked = {"quick": options.quick, "resume": options.resume, "minutes": options.minutes}
+        print(measure(options.bench, Path(options.out), data=Path(options.data), heard=heard, **asked))
+    except ImportError as error:
+        raise BenchFailed(f"{error}; the peers come with `pip install .[bench]`") from error
+    except OSError as error:
+        raise BadFile(f"{error.filename or options.out}: {error.strerror}") from error
     return 0
 
 
@@ -161,6 +183,15 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--protocol", choices=PROTOCOLS, required=True)
     three.add_argument("--out", required=True, help="JSON rows of model, metric, k, mean")
     three.add_argument("--seed", type=int, default=0)
+
+    four = commands.add_parser("bench", help="run a benchmark as resumable cells and report it")
+    four.set_defaults(run=bench)
+    four.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    four.add_argument("--out", required=True, metavar="DIR", help="raw lines go to DIR/raw, figures to DIR")
+    four.add_argument("--data", default="../shared/data", metavar="DIR", help="folder of the data sets")
+    four.add_argument("--quick", action="store_true", help="the slice of a few minutes")
+    four.add_argument("--resume", action="store_true", help="keep the cells that are finished")
+    four.add_argument("--minutes", type=float, help="start no cell after this many minutes")
     return parser
 
 

@@ -1,1 +1,59 @@
-"""Benchmarks of this package against its peers: lists of cells, resumable."""
+"""Benchmarks of this package against its peers: lists of cells, resumable.
+
+A bench is a module with three functions:
+
+    cells(quick) -> list[Cell]            what there is to measure; `quick` is the slice of a few minutes
+    work(cell, data) -> dict              measure one cell: figures ready for JSON; `data` is the folder of data sets
+    report(lines, total, out) -> str      Markdown of the lines so far, "n of N cells"; figures are written to `out`
+
+`python -m recommender bench NAME --out DIR` appends the raw lines to DIR/raw/recommender-NAME.jsonl.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from recommender.bench.cells import Cell, finished, run
+
+BENCHES: dict[str, str] = {  # name: module
+}
+
+
+class BenchFailed(ValueError):
+    """The bench cannot run here: data or a peer is missing."""
+
+
+class OutOfTime(Exception):
+    """No further cell is started; what is finished stands."""
+
+
+def measure(
+    name: str,
+    out: Path,
+    *,
+    data: Path,
+    quick: bool = False,
+    resume: bool = False,
+    minutes: float | None = None,
+    heard: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Run what is missing and return the report; `minutes` is a limit after which no cell is started."""
+    bench: ModuleType = importlib.import_module(BENCHES[name])
+    cells, raw, began = bench.cells(quick), out / "raw" / f"recommender-{name}.jsonl", time.monotonic()
+
+    def told(cell: Cell, number: int, total: int) -> None:
+        if minutes is not None and time.monotonic() - began > 60 * minutes:
+            raise OutOfTime
+        heard(f"{number + 1}/{total}  {cell.method}  {cell.data}  seed {cell.seed}")
+
+    try:
+        lines = run(cells, partial(bench.work, data=data), raw, resume=resume, heard=told)
+    except OutOfTime:
+        known = finished(raw)
+        lines = [known[cell.key] for cell in cells if cell.key in known]
+    return str(bench.report(lines, len(cells), out))
