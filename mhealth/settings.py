@@ -192,6 +192,7 @@ CELERY_BEAT_SCHEDULE = {
     "outcomes.due_reminders": {"task": "mhealth.outcomes.tasks.due_reminders", "schedule": 600},
     "people.sweep_exports": {"task": "mhealth.people.tasks.sweep_exports", "schedule": 60},
     "people.erase_due": {"task": "mhealth.people.tasks.erase_due", "schedule": 3600},
+    "people.follow_withdrawals": {"task": "mhealth.people.tasks.follow_withdrawals", "schedule": 60},
     "platform.forget_old_answers": {"task": "mhealth.platform.tasks.forget_old_answers", "schedule": 3600},
     "people.forget_ended_sessions": {"task": "mhealth.people.tasks.forget_ended_sessions", "schedule": 86400},
     "research.sweep_exports": {"task": "mhealth.research.tasks.sweep_exports", "schedule": 60},

@@ -13,10 +13,12 @@ from emotion.fusion import Fused, fuse
 from mhealth.checkins import reliability, retention
 from mhealth.checkins.models import CheckIn, Estimate, Modality, Part
 from mhealth.checkins.reasons import Unreadable
+from mhealth.people.models import Participant
 from mhealth.platform.leases import WorkStatus
 from mhealth.platform.media import MediaGone
 
 log = structlog.get_logger(__name__)
+WITHDRAWN = "consent_withdrawn"
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ def analyse(check_in: CheckIn) -> None:
     """Read every part that consent still covers, fuse with this person's weights, store, and tell the rooms above."""
     parts = [part for part in check_in.parts.all() if part.kind in Modality.values]
     readings = read(check_in, parts)
-    fused = fuse(readings.estimates, reliability.of(check_in.participant)) if readings.estimates else None
     with transaction.atomic():
+        # In turn with a withdrawal: what was withdrawn while a model read it is not stored, nor felt in the fusion.
+        readings = still_allowed(readings, Participant.objects.hold(check_in.participant_id))
+        fused = fuse(readings.estimates, reliability.of(check_in.participant)) if readings.estimates else None
         status = WorkStatus.DONE if fused or not parts else WorkStatus.UNUSABLE
         check_in.finish(status, fused=fused and as_json(fused), reason=_reason(status, readings))
         Estimate.objects.bulk_create(_rows(check_in, readings, fused))
-    if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
-        reliability.relearn(check_in.participant)
+        if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
+            reliability.relearn(check_in.participant)
     _delete_media(check_in, parts)
     tell(check_in)
 
@@ -46,9 +50,10 @@ def read(check_in: CheckIn, parts: list[Part]) -> Readings:
     recognise = import_string(settings.CHECKIN_READER)
     readings = Readings({}, {})
     for part in parts:
-        if not check_in.participant.consents_to(part.kind):
-            readings.reasons[part.kind] = "consent_withdrawn"
-            part.delete_content()
+        if why_not := _why_not(check_in.participant, part.kind):
+            readings.reasons[part.kind] = why_not
+            if why_not == WITHDRAWN:  # who only stopped keeps their media until retention takes them
+                part.delete_content()
             continue
         try:
             readings.estimates[part.kind] = recognise(part.kind, part.content())
@@ -57,6 +62,20 @@ def read(check_in: CheckIn, parts: list[Part]) -> Readings:
         except MediaGone:
             readings.reasons[part.kind] = "media_gone"
     return readings
+
+
+def _why_not(participant: Participant, kind: str) -> str:
+    """Why this must not be read now; "" if it may be."""
+    if not participant.agreed_to(kind):
+        return WITHDRAWN
+    return "" if participant.status == Participant.Status.ACTIVE else "participation_stopped"
+
+
+def still_allowed(readings: Readings, participant: Participant) -> Readings:
+    """The readings without those of modalities that may not be read any more, whose reason is that."""
+    ended = {kind: why_not for kind in readings.estimates if (why_not := _why_not(participant, kind))}
+    kept = {kind: reading for kind, reading in readings.estimates.items() if kind not in ended}
+    return Readings(kept, readings.reasons | ended)
 
 
 def _reason(status: str, readings: Readings) -> str:

@@ -1,6 +1,7 @@
 """A person's own data: what we hold on their check-ins, and its end."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from mhealth.checkins import services
 from mhealth.checkins.models import CheckIn, Part, PersonalReliability
@@ -38,12 +39,15 @@ def media_held(participant: Participant) -> Iterator[tuple[str, bytes]]:
         yield f"{part.check_in_id}/{part.kind}.{part.media_type.rpartition('/')[2]}", part.content()
 
 
-def withdraw_consent(participant: Participant, scope: str) -> None:
-    """What a withdrawn modality sent is deleted now; what it said stays, and teaches no weight any more."""
+def withdraw_consent(participant: Participant, scope: str, said_at: datetime) -> None:
+    """What a withdrawn modality sent is deleted; what it said stays, and teaches no weight any more.
+
+    What came in later came under a consent given anew.
+    """
     from mhealth.checkins import reliability
 
     if scope in Part.Kind.values:
-        services.delete_media(participant, [scope])
+        services.delete_media(participant, [scope], until=said_at)
         reliability.relearn(participant)
 
 

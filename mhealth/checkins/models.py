@@ -84,7 +84,7 @@ class Part(models.Model):
     def delete_content(self) -> None:
         media.store().delete(self.name)
         self.deleted_at = timezone.now()
-        self.save(update_fields=["deleted_at"])
+        Part.objects.filter(pk=self.pk).update(deleted_at=self.deleted_at)  # the row may be erased by now
 
 
 class EstimateQuerySet(PersonalQuerySet):

@@ -15,6 +15,7 @@ ADVICE = {
     "too_noisy": gettext_lazy("There is too much noise around you. Try a quieter place."),
     "broken_file": gettext_lazy("The file could not be read. Please record it again."),
     "consent_withdrawn": gettext_lazy("You have withdrawn your consent for this, so it was deleted unread."),
+    "participation_stopped": gettext_lazy("You have stopped taking part, so it was not read."),
     "no_model": gettext_lazy("This server has no model for it at present."),
     "no_usable_part": gettext_lazy("Nothing in this check-in could be read. You can send another one."),
     "media_gone": gettext_lazy("The recording is no longer held, so it could not be read."),

@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+import uuid
 from zoneinfo import available_timezones
 
 from drf_spectacular.utils import extend_schema_field
@@ -8,12 +8,12 @@ from rest_framework import serializers
 from emotion.estimate import EMOTIONS
 from mhealth.checkins import intake, reasons
 from mhealth.checkins.models import CheckIn, Correction, Estimate
+from mhealth.platform.moments import ToldMoment
 
 TEXT_MAX_CHARACTERS = 5_000
 
 
 BATCH_MOST = 50
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # a phone whose battery was flat says 1970
 
 
 def strict_json(text: str):
@@ -39,22 +39,26 @@ class JsonField(serializers.CharField):
         return value
 
 
+class PhoneId(serializers.UUIDField):
+    """A UUID in text: the number 7 would be one too, and no phone means it."""
+
+    def to_internal_value(self, data):
+        if not isinstance(data, str | uuid.UUID):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
 class CheckInUpload(serializers.Serializer):
     """One check-in, whole: at least one of face, voice, text and self_report."""
 
-    id = serializers.UUIDField(help_text="Made by the phone; repeat it to repeat the upload.")
-    recorded_at = serializers.DateTimeField(help_text="When it was recorded, UTC.")
+    id = PhoneId(help_text="Made by the phone; repeat it to repeat the upload.")
+    recorded_at = ToldMoment(help_text="When it was recorded, UTC.")
     zone = serializers.CharField(max_length=64, help_text="The phone's IANA time zone at that moment.")
     face = serializers.FileField(required=False, help_text="JPEG, PNG or WebP, up to 10 MB and 25 megapixels.")
     voice = serializers.FileField(required=False, help_text="WAV, FLAC or Ogg-Opus, up to 20 MB and 60 s.")
     text = serializers.CharField(required=False, max_length=TEXT_MAX_CHARACTERS)
     self_report = JsonField(required=False, help_text='A JSON object, for example {"mood": 3}.')
     context = JsonField(required=False, help_text="A JSON object without personal words: place kind, activity.")
-
-    def validate_recorded_at(self, at: datetime) -> datetime:
-        if at < EARLIEST:
-            raise serializers.ValidationError("The phone's clock is wrong: this lies before the year 2000.")
-        return at
 
     def validate_zone(self, zone: str) -> str:
         if zone not in available_timezones():

@@ -15,11 +15,11 @@ from mhealth.checkins import tasks
 from mhealth.checkins.intake import IncomingPart
 from mhealth.checkins.models import CheckIn, Correction, Part
 from mhealth.people.models import Participant
-from mhealth.platform import media
+from mhealth.platform import media, moments
+from mhealth.platform.crypto import KeyDestroyed
 from mhealth.platform.hints import hint
 from mhealth.platform.problems import Problem
 
-FUTURE_TOLERANCE = timedelta(minutes=10)
 LATE_AFTER = timedelta(days=30)
 PROMPT_PROBABILITY = 0.2
 
@@ -92,31 +92,35 @@ def _store(participant, check_in_id, parts, recorded_at, zone, context, digest) 
         for row, part in zip(rows, parts, strict=True):
             row.name = media.store().put(participant.data_key.seal(part.content, row.place))
         with transaction.atomic():
+            # Again, in turn with a stop, a withdrawal and an erasure: nothing of the person comes in after one of them.
+            _refuse_without_consent(Participant.objects.hold(participant.pk), parts)
             check_in = _receive(participant, check_in_id, recorded_at, zone, context, digest)
             Part.objects.bulk_create(rows)
             # The hint may get lost: the sweep repairs it.
             transaction.on_commit(partial(_queue, check_in))
-    except BaseException:
+    except BaseException as fault:
         for row in rows:
             if row.name:
                 media.store().delete(row.name)
+        if isinstance(fault, KeyDestroyed):  # erased since the phone signed in
+            raise ParticipationStopped from fault
         raise
     return check_in
 
 
 def _receive(participant, check_in_id, recorded_at, zone, context, digest) -> CheckIn:
     now = timezone.now()
-    in_future = recorded_at > now + FUTURE_TOLERANCE
+    recorded_at, suspect = moments.believed(recorded_at, now)
     probability = participant.study.settings.get("prompt_probability", PROMPT_PROBABILITY)
     return CheckIn.objects.create(
         id=check_in_id,
         participant=participant,
-        recorded_at=now if in_future else recorded_at,
+        recorded_at=recorded_at,
         received_at=now,
         zone=zone,
         context=context,
         digest=digest,
-        clock_suspect=in_future,
+        clock_suspect=suspect,
         late=recorded_at < now - LATE_AFTER,
         prompt_probability=probability,
         prompt_asked=random.SystemRandom().random() < probability,
@@ -134,7 +138,8 @@ def correct(*, check_in: CheckIn, labels: list[str]) -> Correction:
 
     with transaction.atomic():
         # One at a time per person: two at once would each miss the other's label.
-        Participant.objects.select_for_update().get(pk=check_in.participant_id)
+        if Participant.objects.hold(check_in.participant_id).status == Participant.Status.ERASED:
+            raise ParticipationStopped
         correction, _ = Correction.objects.update_or_create(
             check_in=check_in, defaults={"labels": labels, "given_at": timezone.now()}
         )
@@ -142,11 +147,13 @@ def correct(*, check_in: CheckIn, labels: list[str]) -> Correction:
     return correction
 
 
-def delete_media(participant: Participant, kinds: Iterable[str] | None = None) -> int:
-    """Delete what is still held of a person's media; return how many parts."""
+def delete_media(participant: Participant, kinds: Iterable[str] | None = None, *, until: datetime | None = None) -> int:
+    """Delete what is still held of a person's media, or what of it came in until then; return how many parts."""
     parts = Part.objects.filter(check_in__participant=participant, deleted_at=None)
     if kinds is not None:
         parts = parts.filter(kind__in=list(kinds))
+    if until is not None:
+        parts = parts.filter(check_in__received_at__lte=until)
     for part in parts:
         part.delete_content()
     return len(parts)

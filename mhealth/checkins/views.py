@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Mapping
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -50,6 +51,15 @@ def take_in(participant: Participant, body: Mapping) -> tuple[CheckIn, bool]:
     )
 
 
+def echoed(item: Mapping) -> str | None:
+    """The item's id as the phone wrote it; nothing that only stands in its place: that could be a name."""
+    said = item.get("id")
+    try:
+        return said if isinstance(said, str) and uuid.UUID(said) else None
+    except ValueError:
+        return None
+
+
 class CheckInList(generics.ListCreateAPIView):
     """My check-ins, newest first; or send one."""
 
@@ -89,9 +99,9 @@ class CheckInBatch(generics.GenericAPIView):
             check_in, new = take_in(self.request.user.participant, item | {k: f for k, f in files.items() if f})
         except APIException as refused:
             problem = exception_handler(refused, {"view": self, "request": self.request}).data
-            return {"id": item.get("id"), "status": problem["status"], "check_in": None, "problem": problem}
+            return {"id": echoed(item), "status": problem["status"], "check_in": None, "problem": problem}
         code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
-        return {"id": item["id"], "status": code, "check_in": CheckInSerializer(check_in).data, "problem": None}
+        return {"id": echoed(item), "status": code, "check_in": CheckInSerializer(check_in).data, "problem": None}
 
 
 class CheckInDetail(generics.RetrieveAPIView):

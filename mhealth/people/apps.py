@@ -10,14 +10,22 @@ class PeopleConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from mhealth.people import registry, rights, roles
+        from mhealth.people import following, registry, rights, roles
+        from mhealth.platform import health
 
+        health.also_check("withdrawals", following.check_followed)
         post_migrate.connect(roles.make_groups, dispatch_uid="people.roles")
         registry.register(
             "people",
             export_person=rights.export_person,
             erase_person=rights.erase_person,
-            covers=("people.Consent", "people.EnrolmentCode", "people.ErasureRequest", "people.DataExport"),
+            covers=(
+                "people.Consent",
+                "people.FollowUp",
+                "people.EnrolmentCode",
+                "people.ErasureRequest",
+                "people.DataExport",
+            ),
             keeps=("people.ErasureRequest",),  # that and when the person asked to be erased: the certificate
         )
 

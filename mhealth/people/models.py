@@ -112,6 +112,10 @@ class ParticipantQuerySet(PersonalQuerySet):
     def active(self):
         return self.filter(status=Participant.Status.ACTIVE)
 
+    def hold(self, pk: uuid.UUID) -> "Participant":
+        """The row, locked until the transaction ends: what a person says and what comes in of theirs take turns."""
+        return self.select_for_update(no_key=True).get(pk=pk)
+
     def managed_by(self, user):
         """The people of the studies that this trial manager or researcher works on: counts and trial rows only."""
         if not roles_of(user) & {"trial_manager", "researcher"}:
@@ -156,10 +160,14 @@ class Participant(models.Model):
     def __str__(self) -> str:
         return f"participant {str(self.pk)[:8]}"
 
-    def consents_to(self, scope: str) -> bool:
+    def agreed_to(self, scope: str) -> bool:
         """Whether the last word on this scope is "given". By id: our clock may have been set back in between."""
         last = self.consents.filter(scope=scope).order_by("-id").first()
-        return bool(last and last.given and self.status == self.Status.ACTIVE)
+        return bool(last and last.given)
+
+    def consents_to(self, scope: str) -> bool:
+        """Whether something new may be done under this scope: who has stopped keeps their word, and gives nothing."""
+        return self.status == self.Status.ACTIVE and self.agreed_to(scope)
 
     def scopes(self) -> dict[str, bool]:
         """Every scope with the latest word on it."""
@@ -271,6 +279,37 @@ class Consent(models.Model):
         if self.pk:
             raise AppendOnlyError("consents are append-only")
         super().save(**kwargs)
+
+
+class FollowUpQuerySet(PersonalQuerySet):
+    def open(self):
+        """What some room has still to follow, oldest first."""
+        return self.filter(done_at=None).order_by("said_at", "id")
+
+    def overdue(self):
+        return self.open().filter(said_at__lt=timezone.now() - FollowUp.PATIENCE)
+
+
+class FollowUp(models.Model):
+    """A person's word that every room must follow: a withdrawn scope, an end of taking part. Stored with the word."""
+
+    PATIENCE = timedelta(minutes=10)  # rooms follow within seconds; after this an operator should know
+
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="follow_ups")
+    scope = models.CharField(max_length=20, choices=Scope)
+    delete_media = models.BooleanField(default=False)  # "stop" alone deletes none
+    said_at = models.DateTimeField(default=timezone.now)
+    followed = models.JSONField(default=list)  # names of the rooms that have
+    done_at = models.DateTimeField(null=True)
+    fault = models.CharField(max_length=300, blank=True)  # class and place of the newest, never content
+
+    objects = FollowUpQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["said_at"], condition=models.Q(done_at=None), name="follow_ups_to_do")]
+
+    def __str__(self) -> str:
+        return f"follow-up of {self.participant}: {self.scope}"
 
 
 class DeviceManager(AuthTokenManager):

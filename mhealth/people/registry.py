@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 
 def _no_files(_participant: object) -> Iterable[tuple[str, bytes]]:
@@ -18,7 +19,8 @@ class Room:
 
     export(participant) returns plain JSON data; export_files(participant) yields (name, content) of media still held;
     erase(participant) removes rows and files; delete_media(participant) removes raw media only;
-    withdraw(participant, scope) stops what rested on a consent, right after it was withdrawn.
+    withdraw(participant, scope, said_at) stops what rested on a consent and came in before it was withdrawn; it is
+    repeated until it has worked (people.following), so that doing it twice must be harmless.
     covers: the models that hold rows of a person, so that a test can find one nobody erases;
     keeps: those of them whose rows stay after an erasure, as tombstones for a trial's counts.
     """
@@ -29,7 +31,7 @@ class Room:
     keeps: tuple[str, ...] = ()
     export_files: Callable[[object], Iterable[tuple[str, bytes]]] = _no_files
     delete_media: Callable[[object], None] = _nothing
-    withdraw: Callable[[object, str], None] = _nothing
+    withdraw: Callable[[object, str, datetime], None] = _nothing
 
 
 rooms: dict[str, Room] = {}

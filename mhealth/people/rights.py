@@ -176,6 +176,7 @@ def export_person(participant: Participant) -> dict:
 def erase_person(participant: Participant) -> None:
     discard_exports(participant.exports.all())
     participant.consents.all().delete()
+    participant.follow_ups.all().delete()  # every room has just done more than they ask for
     participant.codes.update(used_by=None)
     if user := participant.user:
         IdempotencyRecord.objects.filter(owner=str(user.pk)).delete()

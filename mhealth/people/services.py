@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from functools import partial
 
-import structlog
 from allauth.account.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
@@ -17,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mhealth.people import registry
+from mhealth.people import following
 from mhealth.people.authentication import AccountClosed
 from mhealth.people.models import (
     NO_MAIL_DOMAIN,
@@ -32,11 +30,8 @@ from mhealth.people.models import (
     User,
 )
 from mhealth.platform import audit
-from mhealth.platform.leases import describe
 from mhealth.platform.models import DataKey
 from mhealth.platform.problems import Problem
-
-log = structlog.get_logger(__name__)
 
 
 class EnrolmentCodeUnknown(Problem):
@@ -238,8 +233,9 @@ def give_consent(participant: Participant, *, scope: str, version: str, language
     return _say(participant, scope=scope, given=True, version=version, language=language, digest=digest)
 
 
+@transaction.atomic
 def withdraw_consent(participant: Participant, *, scope: str) -> Consent:
-    """Stop what rests on this consent at once; rooms clean up after the word is stored."""
+    """Stop what rests on this consent at once; rooms clean up after the word is stored (people.following)."""
     last = participant.consents.filter(scope=scope, given=True).order_by("id").last()
     if last is None:
         raise NothingToWithdraw()
@@ -251,21 +247,13 @@ def withdraw_consent(participant: Participant, *, scope: str) -> Consent:
         language=last.language,
         digest=last.text_digest,
     )
-    transaction.on_commit(partial(_stop_what_rested_on, participant, scope))
+    following.ask(participant, scope)
     return consent
-
-
-def _stop_what_rested_on(participant: Participant, scope: str) -> None:
-    """A fault in one room undoes neither the person's word nor the work of the other rooms."""
-    for room in registry.from_the_top():
-        try:
-            room.withdraw(participant, scope)
-        except Exception as fault:
-            log.error("a room failed to follow a withdrawal", scope=scope, fault=describe(fault))
 
 
 @transaction.atomic
 def _say(participant: Participant, *, scope: str, given: bool, version: str, language: str, digest: str) -> Consent:
+    Participant.objects.hold(participant.pk)  # an upload or an estimate comes before the word or after it
     consent = Consent.objects.create(
         participant=participant,
         scope=scope,
@@ -285,15 +273,19 @@ def _say(participant: Participant, *, scope: str, given: bool, version: str, lan
 
 @transaction.atomic
 def stop(participant: Participant, *, delete_media: bool) -> None:
-    """End participation. Repeating it is harmless; media can still be deleted later."""
-    if participant.status == Participant.Status.ACTIVE:
-        participant.status = Participant.Status.STOPPED
-        participant.stopped_at = timezone.now()
-        participant.save(update_fields=["status", "stopped_at"])
+    """End participation: nothing new comes in, rooms follow (people.following). Media are deleted only if asked for.
+
+    Repeating it is harmless; media can still be deleted later.
+    """
+    now = timezone.now()
+    held = Participant.objects.hold(participant.pk)  # an upload comes before the end or after it
+    newly = held.status == Participant.Status.ACTIVE
+    if newly:
+        held.status, held.stopped_at = Participant.Status.STOPPED, now
+        held.save(update_fields=["status", "stopped_at"])
         audit.record(
             actor=participant.user, action="participation.stopped", subject=f"people.Participant/{participant.pk}"
         )
-    if delete_media:
-        for room in registry.from_the_top():
-            room.delete_media(participant)
-    transaction.on_commit(partial(_stop_what_rested_on, participant, Scope.TRIAL))  # who stops leaves the trial too
+    participant.status, participant.stopped_at = held.status, held.stopped_at
+    if newly or delete_media:
+        following.ask(participant, Scope.TRIAL, delete_media=delete_media)  # who stops leaves the trial too

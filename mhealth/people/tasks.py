@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from mhealth.people import rights
+from mhealth.people import following, rights
 from mhealth.people.models import DataExport, Device, ErasureRequest
 from mhealth.platform.hints import hint, sweep
 
@@ -30,6 +30,12 @@ def erase_due() -> None:
     """One task each, so that a fault with one person does not keep the others waiting."""
     for pk in ErasureRequest.objects.due().values_list("pk", flat=True):
         hint(erase_person, request_id=str(pk))
+
+
+@shared_task
+def follow_withdrawals() -> None:
+    """Repeat what a room failed to do after a withdrawal, until it has."""
+    following.follow_open()
 
 
 @shared_task

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from celery import current_app
@@ -87,6 +87,14 @@ READY = {
 }
 
 
+MORE: dict[str, Callable[[], str]] = {}
+
+
+def also_check(what: str, check: Callable[[], str]) -> None:
+    """A room above wants the doctor to look at this too; it keeps no process from serving."""
+    MORE[what] = check
+
+
 def check_cache() -> str:
     """Not needed to be ready: throttles fail open without it."""
     if not settings.CACHES["default"].get("LOCATION"):
@@ -123,11 +131,14 @@ def checkpoint_folder() -> Path:
 def findings() -> Iterator[tuple[str, bool, str]]:
     """(what, whether it is there, a line about it), for everything that `doctor` looks at."""
     checks = {**READY, "cache": check_cache} | {f"{name} model": lambda name=name: check_model(name) for name in MODELS}
+    checks |= MORE
     for what, check in checks.items():
         try:
             yield what, True, check()
         except Missing as missing:
             yield what, False, str(missing)
+        except DatabaseError as fault:  # said in full by the check of the database itself
+            yield what, False, f"cannot be read from the database ({type(fault).__name__})"
 
 
 def missing() -> list[str]:

@@ -1,5 +1,7 @@
 """What trials know of one person: given to them without a masked arm, and erased down to a count."""
 
+from datetime import datetime
+
 from mhealth.people.models import Participant, Scope
 from mhealth.trials import services
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest, Withdrawal
@@ -59,8 +61,9 @@ def delete_media(participant: Participant) -> None:
     stopped.update(kind=Withdrawal.Kind.STOP_AND_DELETE_MEDIA)
 
 
-def withdraw_consent(participant: Participant, scope: str) -> None:
+def withdraw_consent(participant: Participant, scope: str, said_at: datetime) -> None:
+    """Leave the trials entered before the word; who agreed anew since may be in another."""
     if scope != Scope.TRIAL:
         return
-    for enrolment in participant.enrolments.present():
+    for enrolment in participant.enrolments.present().filter(enrolled_at__lte=said_at):
         services.withdraw(enrolment=enrolment, kind=Withdrawal.Kind.STOP)

@@ -6,7 +6,10 @@ import pytest
 from emotion.estimate import EMOTIONS, Estimate
 from mhealth.checkins import reliability, tasks
 from mhealth.checkins.models import CheckIn, Part, PersonalReliability
+from mhealth.checkins.models import Estimate as EstimateRow
 from mhealth.checkins.reasons import Unreadable
+from mhealth.people import rights
+from mhealth.people import services as people
 from mhealth.platform import embedded
 from mhealth.platform.leases import WorkStatus
 from tests import factories
@@ -96,6 +99,50 @@ def test_a_scope_withdrawn_in_between_is_not_read_and_its_media_is_deleted(ada, 
     seen = client.get(f"{URL}{check_in.pk}/").json()
     assert seen["fused"]["weights"] == {"face": 1.0}
     assert {row["modality"]: row["reason"] for row in seen["estimates"]}["voice"] == "consent_withdrawn"
+    assert not list(media_folder.glob("*/*"))
+
+
+WHILE_READING: dict[str, object] = {}
+
+
+def read_while_something_happens(modality: str, data: bytes) -> Estimate:
+    if happens := WHILE_READING.pop(modality, None):
+        happens()
+    return read(modality, data)
+
+
+def analysed_while(client, settings, modality: str, happens) -> dict:
+    """Handed in, and something happens between the first look at the consent and the storing of the estimates."""
+    settings.CHECKIN_READER = f"{__name__}.read_while_something_happens"
+    WHILE_READING[modality] = happens
+    return analysed(client)
+
+
+def test_nothing_is_stored_of_a_modality_withdrawn_while_it_was_read(ada, phone, settings, media_folder):
+    seen = analysed_while(phone(ada), settings, "voice", lambda: people.withdraw_consent(ada, scope="voice"))
+    assert (seen["status"], seen["fused"]["weights"], seen["fused"]["disparity"]) == ("done", {"face": 1.0}, None)
+    voice = EstimateRow.objects.get(modality="voice")
+    assert (voice.probabilities, voice.quality, voice.reason) == (None, None, "consent_withdrawn")
+    assert max(seen["fused"]["probabilities"], key=seen["fused"]["probabilities"].get) == SAYS["face"]
+    assert not list(media_folder.glob("*/*"))
+
+
+def test_nothing_is_stored_of_a_person_who_stopped_while_it_was_read(ada, phone, settings):
+    seen = analysed_while(phone(ada), settings, "face", lambda: people.stop(ada, delete_media=False))
+    assert (seen["status"], seen["reason"], seen["fused"]) == ("unusable", "participation_stopped", None)
+    assert set(EstimateRow.objects.values_list("probabilities", flat=True)) == {None}
+    assert "stopped taking part" in seen["advice"]
+
+
+def test_a_check_in_of_somebody_erased_while_it_was_read_leaves_nothing(ada, phone, settings, media_folder):
+    check_in = handed_in(phone(ada))
+    settings.CHECKIN_READER = f"{__name__}.read_while_something_happens"
+    WHILE_READING["face"] = lambda: rights.erase(ada)
+    embedded.run("mhealth.checkins.tasks.analyse", {"check_in_id": str(check_in.pk)})
+    assert not WHILE_READING, "it was erased in between"
+    assert not CheckIn.objects.exists()
+    assert not EstimateRow.objects.exists()
+    assert not PersonalReliability.objects.exists()
     assert not list(media_folder.glob("*/*"))
 
 

@@ -5,9 +5,13 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 from django.utils import timezone
 
 from mhealth.checkins.models import CheckIn, Part
+from mhealth.people import rights
+from mhealth.people import services as people
+from mhealth.platform import media
 from tests import factories
 from tests.checkins import samples
 
@@ -112,6 +116,47 @@ def test_somebody_who_stopped_sends_nothing_any_more(ada, phone):
 
 
 @pytest.mark.parametrize(
+    "end", [lambda ada: people.stop(ada, delete_media=False), rights.erase], ids=["stop", "erasure"]
+)
+def test_an_upload_that_a_stop_or_an_erasure_overtakes_leaves_no_row_and_no_file(
+    ada, phone, end, monkeypatch, media_folder
+):
+    """It ends between the first look at the person and the storing of the rows, while the photo is written."""
+    client, put = phone(ada), media.FolderStore.put
+
+    def ends_before(store, sealed: bytes) -> str:
+        monkeypatch.setattr(media.FolderStore, "put", put)
+        end(ada)
+        return store.put(sealed)
+
+    monkeypatch.setattr(media.FolderStore, "put", ends_before)
+    refused = send(client, samples.upload(face=samples.photo(), text="x"))
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:mhealth:problem:participation-stopped")
+    assert not CheckIn.objects.exists()
+    assert not list(media_folder.glob("*/*"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_waits_for_a_stop_that_is_under_way(ada, phone):
+    client, sent, answers = phone(ada), threading.Event(), []
+
+    def upload():
+        sent.set()
+        answers.append(send_and_close(client, samples.upload(text="x")))
+
+    thread = threading.Thread(target=upload)
+    with transaction.atomic():
+        people.stop(ada, delete_media=False)
+        thread.start()
+        sent.wait()
+        thread.join(0.5)
+        assert not answers, "it waits: at this moment nobody knows whether the stop will be stored"
+    thread.join()
+    assert answers == [403]
+    assert not CheckIn.objects.exists()
+
+
+@pytest.mark.parametrize(
     ("moment", "suspect", "late"),
     [
         (timedelta(0), False, False),
@@ -168,6 +213,17 @@ def test_a_batch_takes_in_what_it_can_and_says_what_it_cannot(ada, phone):
     assert {str(pk) for pk in CheckIn.objects.values_list("pk", flat=True)} == {words["id"], photo["id"]}
     too_many = {"items": json.dumps([item(text="x")] * 51)}
     assert phone(ada).post(f"{URL}batch/", too_many, format="multipart").status_code == 422
+
+
+def test_only_an_id_is_echoed_never_what_stands_in_its_place(ada, phone):
+    whole = {"recorded_at": timezone.now().isoformat(), "zone": "UTC", "text": "x"}
+    said = ["Ada, ada@example.org", 7, ["ada"], {"name": "ada"}, None, str(uuid.uuid4()).upper()]
+    items = [whole | {"id": each} for each in said] + [whole]
+    answer = phone(ada).post(f"{URL}batch/", {"items": json.dumps(items)}, format="multipart")
+    results = answer.json()["results"]
+    assert [result["id"] for result in results] == [None, None, None, None, None, said[-1], None]
+    assert [result["status"] for result in results] == [422, 422, 422, 422, 422, 201, 422]
+    assert "ada@" not in answer.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -42,7 +42,7 @@ def room():
         covers=(),
         export_files=lambda person: [("face.jpg", b"jpeg of " + str(person.pk).encode())],
         delete_media=lambda person: heard.append(("media", person.pk)),
-        withdraw=lambda person, scope: heard.append(("withdraw", person.pk, scope)),
+        withdraw=lambda person, scope, said_at: heard.append(("withdraw", person.pk, scope)),
     )
     yield heard
     del registry.rooms["test_room"]
@@ -144,13 +144,19 @@ def test_devices_are_listed_named_and_signed_out_by_their_owner_only(ada, ben):
     assert there.get(ME).status_code == 401
 
 
-def test_stopping_ends_processing_and_media_go_only_when_asked(ada, room):
+def test_stopping_ends_processing_and_media_go_only_when_asked(ada, room, django_capture_on_commit_callbacks):
     client = sign_in_as(ada)
-    assert client.post(f"{ME}participation/", {"action": "stop"}).json()["status"] == "stopped"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"{ME}participation/", {"action": "stop"}).json()["status"] == "stopped"
     assert not Participant.objects.get(pk=ada.pk).consents_to("face")
-    assert room == []
-    assert client.post(f"{ME}participation/", {"action": "stop_and_delete_media"}).status_code == 200
-    assert room == [("media", ada.pk)]
+    assert room == [("withdraw", ada.pk, "trial")]
+    room.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"{ME}participation/", {"action": "stop"}).status_code == 200
+    assert room == [], "stopping again asks nothing of anybody"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"{ME}participation/", {"action": "stop_and_delete_media"}).status_code == 200
+    assert room == [("media", ada.pk), ("withdraw", ada.pk, "trial")]
     assert client.get(f"{ME}participation/").json()["stopped_at"] is not None
 
 

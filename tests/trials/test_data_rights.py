@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from django.utils import timezone
 
 from mhealth.people import registry
 from mhealth.people.services import stop
@@ -63,11 +64,11 @@ def test_words_sealed_under_a_destroyed_key_are_gone(ada, tom, trial):
 def test_withdrawn_trial_consent_takes_the_person_out_and_other_scopes_do_not(ada, ben, trial, rooms):
     factories.allocated(ada, trial)
     factories.candidate(ben, trial)
-    rooms.withdraw(ada, "voice")
+    rooms.withdraw(ada, "voice", timezone.now())
     assert Enrolment.objects.get(participant=ada).status == "allocated"
     for person in (ada, ben):
         people.consent(person, "trial", given=False)
-        rooms.withdraw(person, "trial")
+        rooms.withdraw(person, "trial", timezone.now())
         assert Enrolment.objects.get(participant=person).status == "withdrawn"
     assert Withdrawal.objects.filter(kind="stop").count() == 2
 
