@@ -13,6 +13,9 @@ from django.db import connection, connections
 
 from tests import factories
 
+# Two test processes with a thread per core each only wait for one another: ten times the CPU for small networks.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items):
     """Tests that need PostgreSQL and Redis run where `make test` found them (WITH_SERVICES=1)."""
