@@ -120,7 +120,6 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "mhealth.urls"
 WSGI_APPLICATION = "mhealth.wsgi.application"
-ASGI_APPLICATION = "mhealth.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -254,7 +253,7 @@ X_FRAME_OPTIONS = "DENY"
 SIMPLE_HISTORY_REVERT_DISABLED = True  # a text that was reviewed is never turned back behind its reviewers
 
 KNOX_TOKEN_MODEL = "people.Device"  # noqa: S105 (a model, not a secret)
-MIGRATION_MODULES = {"knox": None}  # its own token table is not used: ours is people_device
+MIGRATION_MODULES = {"knox": None}  # knox must stand in INSTALLED_APPS, but its token table is ours: people_device
 REST_KNOX = {
     "TOKEN_TTL": timedelta(days=30),  # idle
     "AUTO_REFRESH": True,

@@ -29,11 +29,20 @@ class ProblemSerializer(serializers.Serializer):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     errors = ProblemFieldSerializer(many=True, required=False)
+    stored = serializers.BooleanField(
+        required=False,
+        help_text="Of refused answers. True: they are kept all the same, the phone may drop its copy.",
+    )
     request_id = serializers.CharField()
 
 
 class ProblemSchema(AutoSchema):
     """Our schema of every operation: the answers it names, and problems for the rest."""
+
+    def get_summary(self) -> str | None:
+        """The first sentence of what the view says of itself: what a list of operations shows."""
+        first = super().get_description().strip().split("\n\n")[0].replace("\n", " ")
+        return super().get_summary() or first.split(". ")[0].rstrip(".") or None
 
     def get_override_parameters(self) -> list:
         repeatable = self.method == "POST" and not idempotency.WITHOUT.match(self.path)
