@@ -1,4 +1,4 @@
-"""Command line: `python -m emotion train | evaluate | analyse | card | release`."""
+"""Command line: `python -m emotion train | evaluate | analyse | card | release | export`."""
 
 from __future__ import annotations
 
@@ -80,6 +80,11 @@ def parser() -> Parser:
     release.add_argument("--data", type=Path, required=True, metavar="DIR")
     release.add_argument("--to", type=Path, default=default_path("face"), metavar="FILE.safetensors")
     release.set_defaults(run=run_release)
+
+    export = commands.add_parser("export", help="write the ONNX files that are served; needs torch and onnx")
+    export.add_argument("what", nargs="?", choices=("face", "voice", "detector", "all"), default="all")
+    export.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
+    export.set_defaults(run=run_export)
     return root
 
 
@@ -196,8 +201,30 @@ def run_release(options: argparse.Namespace) -> None:
         card = release(options.model, options.data, options.to)
     except (DataMissing, AlreadyOpened) as problem:
         raise BadInput(str(problem)) from problem
+    from emotion.serving import export
+
+    export.export(options.to)
     found = card["openings"][-1]["original_labels"]
     print(f"FER2013 public test: accuracy {found['accuracy']:.4f}, UAR {found['uar']:.4f}; installed at {options.to}")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    if options.model and options.what not in ("face", "voice"):
+        raise BadInput("--model is for face or voice")
+    try:
+        from emotion.serving import export
+    except ModuleNotFoundError as missing:
+        raise BadInput(f"{missing.name} is not installed: `pip install .[emotion]`") from missing
+    if options.what in ("detector", "all"):
+        _tell_written(*export.export_detector())
+    for modality in ("face", "voice"):
+        if options.what in (modality, "all"):
+            _tell_written(export.export(options.model or default_path(modality)))
+
+
+def _tell_written(*paths: Path) -> None:
+    for path in paths:
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A trained network on disk: weights in safetensors and a JSON card beside them, bound by a SHA-256."""
+"""A trained network on disk: weights in safetensors and a JSON card beside them, bound by a SHA-256.
+
+Torch is imported only where tensors are made or stored: cards and NumPy arrays are read without it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as pack_tensors
-from torch import Tensor
+import numpy as np
+from safetensors.numpy import load as parse_arrays
+
+if TYPE_CHECKING:  # what is served is read without torch
+    from torch import Tensor
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -35,13 +39,15 @@ def save(path: str | os.PathLike, weights: dict[str, Tensor], card: dict[str, An
 
     half: store floating-point weights in 16 bits, which halves the file; `load` gives 32 bits back.
     """
+    from safetensors.torch import save as pack_tensors
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: _narrow(tensor) if half else tensor.contiguous() for name, tensor in weights.items()}
     blob = pack_tensors(stored)
     digest = hashlib.sha256(blob).hexdigest()
     card = {"format": FORMAT, **card, "sha256": digest, "bytes": len(blob)}
-    _replace(path, blob)
+    replace(path, blob)
     write_card(path, card)
     return card
 
@@ -53,12 +59,30 @@ def as_stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read (weights in 32 bits, card). `NoModel` where nothing is, `BadCheckpoint` where it cannot be trusted."""
+    from safetensors.torch import load as parse_tensors
+
+    blob, card = _verified(path)
+    return {name: _widen(tensor) for name, tensor in parse_tensors(blob).items()}, card
+
+
+def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As `load`, with NumPy arrays and without torch."""
+    blob, card = _verified(path)
+    arrays = parse_arrays(blob).items()
+    return {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in arrays}, card
+
+
+def verify(path: str | os.PathLike) -> dict[str, Any]:
+    """The card, once the weights were found to be those that it names. Raises `NoModel`, `BadCheckpoint`."""
+    return _verified(path)[1]
+
+
+def _verified(path: str | os.PathLike) -> tuple[bytes, dict[str, Any]]:
     card = read_card(path)
     blob = Path(path).read_bytes()
     if hashlib.sha256(blob).hexdigest() != card.get("sha256"):
         raise BadCheckpoint(f"{path} does not have the SHA-256 that its card names")
-    weights = parse_tensors(blob)
-    return {name: _widen(tensor) for name, tensor in weights.items()}, card
+    return blob, card
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
@@ -77,10 +101,12 @@ def read_card(path: str | os.PathLike) -> dict[str, Any]:
 
 def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
     """Write the card beside the weights at `path`."""
-    _replace(Path(path).with_suffix(".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    replace(Path(path).with_suffix(".json"), (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _narrow(tensor: Tensor) -> Tensor:
+    import torch
+
     return (tensor.half() if tensor.dtype == torch.float32 else tensor).contiguous()
 
 
@@ -88,7 +114,7 @@ def _widen(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _replace(path: Path, blob: bytes) -> None:
+def replace(path: Path, blob: bytes) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_bytes(blob)
     beside.replace(path)

@@ -1,7 +1,7 @@
 """The face recogniser: a photo in, an estimate of the expressed emotion out.
 
 Decode → upright → MTCNN on a small copy → crop framed as FER2013 frames faces → quality → network.
-MTCNN: Zhang et al., IEEE SPL 2016, with the weights that are inside facenet-pytorch's wheel.
+Detector and network run on ONNX Runtime; torch is needed only where a checkpoint has no ONNX file.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from emotion import checkpoint, photo
 from emotion.estimate import Estimate
-from emotion.networks.compact_face import CompactFace
 from emotion.photo import UnusablePhoto
+from emotion.serving import runtime
+from emotion.serving.mtcnn import Mtcnn
+from emotion.serving.runtime import Network
 
 DETECTION_HEIGHT = 480  # pixels; 15 times less work than 1080p for the same box
 CROP_SIDE = 160
 FRAMING = 0.96  # FER2013's side over MTCNN's box height: median of 340 training faces, middle half .88 to 1.04
 SURE = 0.95  # detector's probability; weaker finds are mostly hands and folds of cloth
 LEAST_QUALITY = 0.15
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -46,31 +47,15 @@ class FaceDetector:
     """MTCNN on a copy of at most 480 pixels' height that looks for faces of a fifth of it and more."""
 
     def __init__(self) -> None:
-        from emotion import torchvision_ops
-
-        torchvision_ops.ensure()
-        from facenet_pytorch import MTCNN
-
-        self._mtcnn = MTCNN(keep_all=True, select_largest=True, post_process=False).eval()
+        self._mtcnn = Mtcnn()
 
     def find(self, picture: Image.Image, smallest: float = 0.2) -> list[Face]:
         """Faces at least `smallest` times the picture's height, largest first."""
         small, factor = photo.shrink(picture, DETECTION_HEIGHT)
-        self._mtcnn.min_face_size = max(20.0, smallest * small.height)
-        if min(small.size) < self._mtcnn.min_face_size:
-            return []  # narrower than any face it looks for; MTCNN would fail on an empty pyramid
-        try:
-            boxes, probabilities, landmarks = self._mtcnn.detect(small, landmarks=True)
-        except RuntimeError as error:
-            if "non-empty list of Tensors" in str(error):  # every candidate fell outside the picture
-                return []
-            raise
-        if boxes is None:
-            return []
-        found = zip(boxes, landmarks, probabilities, strict=True)
+        found = self._mtcnn.detect(np.asarray(small.convert("RGB")), max(20.0, smallest * small.height))
         return [
             Face(np.asarray(box, float) * factor, np.asarray(points, float) * factor, float(p))
-            for box, points, p in found
+            for box, points, p in zip(found.boxes, found.landmarks, found.probabilities, strict=True)
             if p >= SURE
         ]
 
@@ -78,23 +63,20 @@ class FaceDetector:
 class FaceRecogniser:
     """Reads faces with one trained network. Make it with `load`, in the process that uses it."""
 
-    def __init__(self, network: nn.Module, card: dict[str, Any]) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Network, card: dict[str, Any]) -> None:
+        self.network = network
         self.card = card
         self.temperature = float(card["temperature"])
         self.threshold = float(card["abstention"]["threshold"])
         self.version = f"{card['network']}-{card['sha256'][:8]}"
 
     @classmethod
-    def load(cls, path: str | os.PathLike | None = None) -> FaceRecogniser:
-        """The network at `path`, or the one that ships. Raises `checkpoint.NoModel`, `checkpoint.BadCheckpoint`."""
-        weights, card = checkpoint.load(path or checkpoint.default_path("face"))
-        if card.get("network") != "compact_face":
-            raise checkpoint.BadCheckpoint(f"{path} holds {card.get('network')}, not compact_face")
-        network = CompactFace()
-        network.load_state_dict(weights)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-        return cls(network, card)
+    def load(cls, path: str | os.PathLike | None = None, engine: str = "auto") -> FaceRecogniser:
+        """The network at `path`, or the one that ships. Raises `checkpoint.NoModel`, `checkpoint.BadCheckpoint`.
+
+        engine: "onnx", "torch", or "auto" (emotion.serving.runtime.load).
+        """
+        return cls(*runtime.load(path or checkpoint.default_path("face"), "compact_face", engine))
 
     @cached_property
     def detector(self) -> FaceDetector:
@@ -150,12 +132,7 @@ class FaceRecogniser:
         ]
 
 
-@torch.inference_mode()
-def read(network: nn.Module, faces: np.ndarray) -> np.ndarray:
+def read(network: Network, faces: np.ndarray) -> np.ndarray:
     """Logits of grey faces, the mean over each and its mirror image: (n, 48, 48) uint8 -> (n, 7) float64."""
-    parts = []
-    for start in range(0, len(faces), 256):
-        part = torch.from_numpy(faces[start : start + 256]).float().div(255).unsqueeze(1)
-        part = part.contiguous(memory_format=torch.channels_last)
-        parts.append((network(part) + network(part.flip(3))) / 2)
-    return torch.cat(parts).double().numpy()
+    parts = [network(faces[start : start + BATCH])[0] for start in range(0, len(faces), BATCH)]
+    return np.concatenate(parts).astype(float)

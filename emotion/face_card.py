@@ -23,6 +23,7 @@ from emotion.evaluate import confidence_scores, scores, uar_interval
 from emotion.face import FRAMING, FaceRecogniser, read
 from emotion.face_training import Recipe
 from emotion.networks.compact_face import CompactFace
+from emotion.serving import graphs
 from emotion.training import Fitted
 
 LICENCE = "Research and non-commercial use only: the network learned from FER2013, whose contest terms say so."
@@ -44,7 +45,7 @@ def write(network: CompactFace, fitted: Fitted, data: str | os.PathLike, path: s
     """Calibrate on the held-out tenth and save checkpoint and card at `path`; `run` is `recipe` and `seed`."""
     _, choose = fer2013.split(fer2013.load(data, "train"))
     network.load_state_dict(checkpoint.as_stored(network.state_dict()))  # judge what is stored: 16 bits
-    logits = read(network.eval(), choose.images)
+    logits = read(graphs.of(network), choose.images)
     temperature = calibration.fit_temperature(softmax(logits, axis=1), choose.labels)
     probabilities = softmax(logits / temperature, axis=1)
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == choose.labels

@@ -23,6 +23,7 @@ N_MELS = 40
 PRE_EMPHASIS = 0.95
 DELTA_FRAMES = 9
 SMALLEST_POWER = 1e-10  # -100 dB, below which a band is digital silence
+FLOOR_DB = -70.0  # speech is levelled to -20 dB; below this lies only the recording equipment
 
 
 def hz_to_mel(frequency_hz: np.ndarray | float) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The voice recogniser: a recording in, an estimate of the expressed emotion out.
 
 Decode → 16 kHz mono → level → band-pass → trim → quality → log-mel, read against what is usual for
-everybody or for this person → network. librosa is not needed.
+everybody or for this person → network. Neither librosa nor torch is needed: the network runs on ONNX
+Runtime, and on torch only where a checkpoint has no ONNX file.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from scipy.special import softmax
 
 from emotion import checkpoint, features
 from emotion.estimate import Estimate
-from emotion.networks.compact_voice import FLOOR_DB, CompactVoice, standardise
+from emotion.features import FLOOR_DB
 from emotion.recording import Speech, UnusableRecording, prepare
+from emotion.serving import runtime
+from emotion.serving.runtime import Network
 
 __all__ = ["UnusableRecording", "VoiceBaseline", "VoiceRecogniser"]
 
@@ -67,9 +70,11 @@ class VoiceBaseline:
 class VoiceRecogniser:
     """Reads recordings with one trained network. Make it with `load`, in the process that uses it."""
 
-    def __init__(self, network: CompactVoice, card: Mapping[str, Any]) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Network, card: Mapping[str, Any], mean_db: np.ndarray, deviation_db: np.ndarray):
+        """mean_db, deviation_db: (M,), what is usual in each mel band for everybody."""
+        self.network = network
         self.card = card
+        self.population = mean_db, deviation_db
         self.band = card["band"]
         self.temperature = float(card["temperature"])
         self.threshold = float(card["abstention"]["threshold"])
@@ -77,14 +82,16 @@ class VoiceRecogniser:
         self.version = f"{card['network']}-{card['sha256'][:8]}"
 
     @classmethod
-    def load(cls, path: str | os.PathLike | None = None) -> VoiceRecogniser:
-        """The network at `path`, or the one that ships. Raises `checkpoint.NoModel`, `checkpoint.BadCheckpoint`."""
-        weights, card = checkpoint.load(path or checkpoint.default_path("voice"))
-        if card.get("network") != "compact_voice":
-            raise checkpoint.BadCheckpoint(f"{path} holds {card.get('network')}, not compact_voice")
-        network = CompactVoice()
-        network.load_state_dict(weights)
-        return cls(network, card)
+    def load(cls, path: str | os.PathLike | None = None, engine: str = "auto") -> VoiceRecogniser:
+        """The network at `path`, or the one that ships. Raises `checkpoint.NoModel`, `checkpoint.BadCheckpoint`.
+
+        engine: "onnx", "torch", or "auto" (emotion.serving.runtime.load).
+        """
+        path = path or checkpoint.default_path("voice")
+        network, card = runtime.load(path, "compact_voice", engine)
+        weights, _ = checkpoint.load_arrays(path)
+        usual = (weights[f"population_{name}_db"].astype(float) for name in ("mean", "deviation"))
+        return cls(network, card, *usual)
 
     def predict(self, recording: Source, baseline: VoiceBaseline | None = None) -> Estimate:
         """Read one recording: a file's bytes or its path. Raises `UnusableRecording`."""
@@ -107,16 +114,11 @@ class VoiceRecogniser:
         """A person's baseline from earlier recordings, heard through this recogniser's filter."""
         return VoiceBaseline.of(recordings, self.band)
 
-    @torch.inference_mode()
     def read(self, log_mel_db: np.ndarray, baseline: VoiceBaseline | None = None) -> np.ndarray:
         """Calibrated probabilities (7,) of one spectrum (M, T) in dB."""
-        mean = self.network.population_mean_db.double().numpy()
-        deviation = self.network.population_deviation_db.double().numpy()
-        if baseline:
-            mean, deviation = baseline.shrunken(mean, deviation, self.prior_clips)
-        batch = [torch.from_numpy(a).float()[None] for a in (log_mel_db, mean, deviation)]
-        logits = self.network(standardise(*batch))[0].double()
-        return (logits / self.temperature).softmax(0).numpy()
+        usual = baseline.shrunken(*self.population, self.prior_clips) if baseline else self.population
+        logits, _ = self.network(*(np.asarray(array, np.float32)[None] for array in (log_mel_db, *usual)))
+        return softmax(logits[0].astype(float) / self.temperature)
 
 
 def _listen(recording: Source | Speech, band: str | None) -> Speech:
