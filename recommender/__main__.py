@@ -11,8 +11,9 @@ from typing import Any
 
 from recommender.bench import BENCHES, BenchFailed, measure
 from recommender.bench.cells import BadLine
-from recommender.dandelion import JournalMismatch, Result
+from recommender.dandelion import Result
 from recommender.evaluation import PROTOCOLS, BadPairs, evaluate
+from recommender.journal import JournalMismatch
 from recommender.log import BadLog, DecisionLog, read_log
 from recommender.space import Float, Int, InvalidSpace, Log, Setting, Space
 from recommender.tuning import Command, UnusableCommand, minimise

@@ -1,47 +1,35 @@
-"""The dandelion optimizer as an ask/tell object: smaller values are better.
+"""The dandelion optimizer as an ask/tell object: smaller values are better; it never calls the objective.
 
-`variant="paper"` follows Zhao, Zhang, Ma & Chen (2022), "Dandelion Optimizer: a nature-inspired metaheuristic
-algorithm for engineering applications", Eng. Appl. of AI 114:105075. Public implementations disagree in seven
-places. Our reading:
+`variant="paper"` is the published metaheuristic (`recommender.paper`). `variant="efficient"` (the default) keeps its
+three stages as generators of candidates in the unit cube (`recommender.moves`) and lets a Gaussian process choose
+among them by expected improvement (`recommender.surrogate`). It can look at many candidates cheaply and continue
+the good ones (`rungs`, asynchronous successive halving, Li et al. 2020), and look again at the finalists.
 
-    q (rainy day)      1 + ((t - 1)/(T - 1))^2
-    lnY                the density of lognormal(0, 1) at y ~ N(0, 1), 0 for y < 0; not its logarithm
-    theta, y           once per seed, not per coordinate
-    weather, alpha     once per seed, not per iteration
-    levy               Mantegna's steps times s = 0.01, as printed
-    selection          every seed is replaced; the elite is kept apart
-    clipping           to the box after each of the three stages
-
-It searches the native box and depends on where zero lies in it; `variant="efficient"` (the default) does not.
-That one keeps the three stages as generators of candidates in the unit cube and lets a Gaussian process choose
-among them by expected improvement.
-
-Every evaluation is complete and counts once: there are no rungs of growing fidelity, and no second look at finalists.
-
-Both are functions of (seed, number of the ask, results told so far): a study resumed from its journal asks what the
-uninterrupted one would have asked, and in batches it does not matter how many workers evaluate them.
+Everything asked is a function of (settings, number of the ask, results told so far): a study resumed from its journal
+asks what the uninterrupted one would have asked, and in batches it does not matter how many workers evaluate them.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
 from scipy.stats import qmc
 
+from recommender import paper
+from recommender.journal import Journal, JournalMismatch
+from recommender.moves import POOL, candidates
 from recommender.space import InvalidSpace, Space, key
+from recommender.surrogate import Kernel, Predict, Process, fit_kernel, foresees, forest, log_improvement, warped
 
-JOURNAL_FORMAT = 1
+JOURNAL_FORMAT = 2
 REFIT_EVERY = 5  # results between two fits of the kernel
 FOREST_BEYOND = 300  # results; a Gaussian process costs their cube
-POOL = 512  # candidates screened per ask
+PARTS = ("surrogate", "moves", "sobol")  # what an ablation can take away
 
 
 class SpaceExhausted(Exception):
@@ -49,23 +37,26 @@ class SpaceExhausted(Exception):
 
 
 class BudgetSpent(Exception):
-    """As many configurations were asked as the study may evaluate."""
+    """What is left of the budget pays for no further trial."""
 
 
 class AwaitingResults(Exception):
-    """The next generation needs results that have not been told yet."""
-
-
-class JournalMismatch(ValueError):
-    """The journal belongs to a study with other settings, or cannot be read."""
+    """The next trial depends on results that have not been told yet."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration to evaluate; number counts from 0."""
+    """One evaluation to make; number counts from 0.
+
+    fidelity: how far to go, in the units of `rungs` (1 without rungs).   seed: 0 in the search, 1, 2, … when a
+    finalist is looked at again.   continues: number of the trial whose checkpoint this one goes on from.
+    """
 
     number: int
     config: dict[str, Any]
+    fidelity: float = 1.0
+    seed: int = 0
+    continues: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +66,19 @@ class Result:
     number: int
     config: dict[str, Any]
     value: float | None
+    fidelity: float = 1.0
+    seed: int = 0
 
 
 class Dandelion:
-    """Ask for configurations, tell their values.
+    """Ask for trials, tell their values.
 
-    budget: evaluations in all; the search narrows as it is spent.
+    budget: evaluations in all; with rungs, in their units (epochs, say): continuing costs only what is added.
     population: seeds N of `paper`, whose generations T = budget / N.
+    rungs: rising fidelities; of each, the best in `eta` go on to the next.
+    finalists, repeats: how many of the best are evaluated again, on how many fresh seeds each.
     warm_start: configurations and values of earlier studies; the best are asked first, in place of random ones.
+    without: parts of `efficient` to leave out, for ablations: surrogate, moves, sobol.
     journal: a file of JSON lines that the study appends to and resumes from.
     """
 
@@ -91,36 +87,46 @@ class Dandelion:
         space: Space,
         *,
         variant: str = "efficient",
-        budget: int = 100,
+        budget: float = 100,
         seed: int = 0,
         population: int = 10,
+        rungs: Sequence[float] = (1.0,),
+        eta: float = 3.0,
+        finalists: int = 0,
+        repeats: int = 3,
         warm_start: Sequence[tuple[Mapping[str, Any], float]] = (),
+        without: Collection[str] = (),
         journal: str | Path | None = None,
     ) -> None:
-        if variant not in ("efficient", "paper"):
-            raise ValueError(f"variant must be efficient or paper, got {variant!r}")
-        if budget < 1 or population < 2:
-            raise ValueError("budget must be at least 1 and population at least 2")
         self.space, self.variant, self.budget, self.seed = space, variant, budget, seed
-        self.population = min(population, budget)
+        self.population, self.rungs, self.eta = int(min(population, budget)), tuple(map(float, rungs)), eta
+        self.finalists, self.repeats, self.without = finalists, repeats, frozenset(without)
         self.warm_start = [(dict(config), float(value)) for config, value in warm_start]
+        _check(self, population)
         self.results: list[Result] = []
         self._asked: dict[int, Trial] = {}
         self._pending: dict[int, Trial] = {}
         self._reissue: list[Trial] = []
         self._seen: set[str] = set()
-        self._start = _start_points(space, budget, seed, self.warm_start)
+        self._start = _start_points(space, self._search_budget / self.rungs[0], seed, self.warm_start, self.without)
         self._generation: list[np.ndarray] = []
-        self._kernel: tuple[int, Any] = (0, None)
-        self._journal = Path(journal) if journal else None
+        self._kernel: tuple[int, Kernel | None] = (0, None)
+        self._journal = Journal(journal) if journal else None
         if self._journal:
-            self._open_journal()
+            self._replay(self._journal.open(self._header()))
 
     @property
     def best(self) -> Result | None:
-        """The best result so far, the earliest of equals."""
-        told = [result for result in self.results if result.value is not None]
-        return min(told, key=_value_of, default=None)
+        """The finalist with the best lower confidence bound of quality; before finals, the best of the highest rung.
+
+        A finalist's value is the mean over its fresh seeds: the one it was chosen for flatters it.
+        """
+        return self._best_finalist() or min(self._of_highest_rung(), key=_value_of, default=None)
+
+    @property
+    def spent(self) -> float:
+        """Cost of everything asked so far, in units of the budget."""
+        return sum(map(self._cost, self._asked.values()))
 
     def ask(self, n: int = 1) -> list[Trial]:
         """Return up to n trials; fewer at the end of the budget, of the space or of a generation.
@@ -146,73 +152,163 @@ class Dandelion:
         self._record_tell(number, value)
         self._write({"tell": number, "value": value})
 
+    @property
+    def _search_budget(self) -> float:
+        """What is left for the search once the finals are paid for."""
+        return self.budget - self.finalists * self.repeats * self.rungs[-1]
+
+    def _cost(self, trial: Trial) -> float:
+        return trial.fidelity - (self._asked[trial.continues].fidelity if trial.continues is not None else 0.0)
+
     def _ask_new(self) -> Trial:
-        if len(self._asked) >= self.budget:
-            raise BudgetSpent(f"all {self.budget} evaluations were asked")
-        number = len(self._asked)
-        config = self._paper_config(number) if self.variant == "paper" else self._efficient_config(number)
-        trial = Trial(number, config)
+        trial = self._search_trial() or self._final_trial()
         self._record_ask(trial)
-        self._write({"ask": number, "config": config})
+        self._write({"ask": trial.number, **{k: v for k, v in vars(trial).items() if k != "number"}})
         return trial
+
+    def _search_trial(self) -> Trial | None:
+        """A promotion where one is due, a new configuration otherwise; None once the search budget is spent."""
+        number, left = len(self._asked), self._search_budget - self.spent + 1e-9
+        if promoted := self._promotion(number, left):
+            return promoted
+        if left < self.rungs[0]:
+            return None
+        try:
+            config = self._paper_config(number) if self.variant == "paper" else self._efficient_config(number)
+        except SpaceExhausted:
+            if self.finalists:
+                return None
+            raise
+        return Trial(number, config, self.rungs[0])
+
+    def _promotion(self, number: int, left: float) -> Trial | None:
+        """Continue the best of the highest rung that has one to spare (Li et al. 2020, algorithm 2)."""
+        continued = {trial.continues for trial in self._asked.values()}
+        for low, high in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
+            told = sorted((r for r in self.results if r.fidelity == low and r.seed == 0), key=_value_then_number)
+            for result in told[: int(len(told) / self.eta)]:
+                if result.number not in continued and result.value is not None and high - low <= left:
+                    return Trial(number, result.config, high, 0, result.number)
+        return None
+
+    def _final_trial(self) -> Trial:
+        """The next look at a finalist; who they are is settled once the whole search has been told."""
+        if not self.finalists:
+            raise BudgetSpent(f"the budget of {self.budget:g} is spent")
+        if any(trial.seed == 0 for trial in self._pending.values()):
+            raise AwaitingResults("the finals need all results of the search")
+        if not self.results and not self._asked:
+            raise BudgetSpent("the finals take the whole budget")
+        chosen = sorted(self._of_highest_rung(), key=_value_then_number)[: self.finalists]
+        for seed in range(1, self.repeats + 1):
+            for result in chosen:
+                if _identity(result.config, self.rungs[-1], seed) not in self._seen:
+                    return Trial(len(self._asked), result.config, self.rungs[-1], seed)
+        raise BudgetSpent("every finalist was looked at again")
+
+    def _of_highest_rung(self) -> list[Result]:
+        """Search results of the highest fidelity that has any."""
+        told = [result for result in self.results if result.value is not None and result.seed == 0]
+        top = max((result.fidelity for result in told), default=0.0)
+        return [result for result in told if result.fidelity == top]
+
+    def _best_finalist(self) -> Result | None:
+        """Smallest mean + standard error over fresh seeds, the spread pooled over the finalists."""
+        looks: dict[str, list[Result]] = {}
+        for result in self.results:
+            if result.seed and result.value is not None:
+                looks.setdefault(key(result.config), []).append(result)
+        if not looks:
+            return None
+        values = {name: np.array([look.value for look in seen], dtype=float) for name, seen in looks.items()}
+        spread = math.sqrt(np.mean([v.var(ddof=1) for v in values.values() if len(v) > 1] or [0.0]))
+        best = min(values, key=lambda name: values[name].mean() + spread / math.sqrt(len(values[name])))
+        first = looks[best][0]
+        return Result(first.number, first.config, float(values[best].mean()), first.fidelity, first.seed)
 
     def _record_ask(self, trial: Trial) -> None:
         self._asked[trial.number] = self._pending[trial.number] = trial
-        self._seen.add(key(trial.config))
+        self._seen.add(_identity(trial.config, trial.fidelity, trial.seed))
 
     def _record_tell(self, number: int, value: float | None) -> None:
-        self.results.append(Result(number, self._pending.pop(number).config, value))
+        trial = self._pending.pop(number)
+        self.results.append(Result(number, trial.config, value, trial.fidelity, trial.seed))
 
     def _efficient_config(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, number])
         told = [result for result in self.results if result.value is not None]
-        if number < len(self._start) or len(told) < 2:
-            candidates = np.vstack([*self._start[number : number + 1], rng.random((POOL, self.space.dimension))])
+        started = sum(trial.continues is None for trial in self._asked.values())
+        if started < len(self._start) or len(told) < 2:
+            proposed = np.vstack([*self._start[started : started + 1], rng.random((POOL, self.space.dimension))])
         else:
-            candidates = self._screened(told, number, rng)
-        for candidate in candidates:
-            config = self.space.decode(candidate)
-            if key(config) not in self._seen:
+            proposed = self._screened(told, rng)
+        for point in proposed:
+            config = self.space.decode(point)
+            if _identity(config, self.rungs[0], 0) not in self._seen:
                 return config
         return self._any_unseen()
 
     def _any_unseen(self) -> dict[str, Any]:
         if self.space.finite:
             for config in self.space.all_configurations():
-                if key(config) not in self._seen:
+                if _identity(config, self.rungs[0], 0) not in self._seen:
                     return config
         raise SpaceExhausted("every configuration of the space was asked")
 
-    def _screened(self, told: list[Result], number: int, rng: np.random.Generator) -> np.ndarray:
-        """Return candidates by falling expected improvement, (POOL, D)."""
-        points = np.array([self.space.encode(result.config) for result in told])
-        values = np.array([result.value for result in told], dtype=float)
-        pool = candidates_of(points, values, 1 - number / self.budget, rng)
+    def _screened(self, told: list[Result], rng: np.random.Generator) -> np.ndarray:
+        """Return candidates in the order to try them, (POOL, D).
+
+        By falling expected improvement at the highest rung, where the surrogate foresees results better than chance;
+        at random otherwise: it would prefer the far corners, of which it knows least, and find out nothing.
+        """
+        points, values = self._encoded(told), np.array([result.value for result in told], dtype=float)
+        predict = None if "surrogate" in self.without else self._surrogate(points, warped(values))
+        points = points[:, : self.space.dimension]
+        means = predict(points)[0] if predict else values  # means: a lucky draw is no improvement to beat
+        left = 1 - self.spent / self._search_budget
+        pool = candidates(points, np.argsort(means, kind="stable"), left, rng)
+        if "moves" in self.without:
+            pool = rng.random(pool.shape)
+        if predict is None:
+            return rng.permutation(pool)
         canonical = self.space.canonical(pool)
-        gain = self._improvement(points, warped(values), canonical)
-        return canonical[np.argsort(-gain, kind="stable")]
+        return canonical[np.argsort(-log_improvement(*predict(canonical), float(means.min())), kind="stable")]
 
-    def _improvement(self, points: np.ndarray, y: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Expected improvement of each candidate, (POOL,), pending trials counted as no better than the best."""
-        pending = [self.space.encode(trial.config) for trial in self._pending.values()]
-        if pending:  # constant liar (Ginsbourger, Le Riche & Carraro 2010)
-            points = np.vstack([points, pending])
-            y = np.concatenate([y, np.full(len(pending), y.min())])
+    def _surrogate(self, points: np.ndarray, y: np.ndarray) -> Predict | None:
+        """Mean and sd at the highest rung as a function of points in the cube; None where it explains nothing.
+
+        Pending trials count as if they had come out as the best one (constant liar: Ginsbourger et al. 2010).
+        """
+        if self._pending:
+            pending = self._encoded(list(self._pending.values()))
+            points, y = np.vstack([points, pending]), np.concatenate([y, np.full(len(pending), y.min())])
         if len(y) > FOREST_BEYOND:
-            mean, sd = _forest(points, y, candidates, self.seed)
-        else:
-            mean, sd = _gaussian_process(self._fitted_kernel(), points, y, candidates)
-        z = (y.min() - mean) / sd
-        return (y.min() - mean) * ndtr(z) + sd * np.exp(-z * z / 2) / math.sqrt(math.tau)
+            return lambda asked: forest(points, y, self._at_the_top(asked), self.seed)
+        process = Process(self._fitted_kernel(), points, y)
+        if not foresees(process.left_out(y), y):
+            return None
+        return lambda asked: process.predict(self._at_the_top(asked))
 
-    def _fitted_kernel(self) -> Any:
+    def _encoded(self, trials: Sequence[Trial | Result]) -> np.ndarray:
+        """Points in the cube, (n, D); with rungs, (n, D + 1) with the logarithm of the fidelity in [0, 1]."""
+        points = np.array([self.space.encode(trial.config) for trial in trials]).reshape(-1, self.space.dimension)
+        if len(self.rungs) == 1:
+            return points
+        low, high = math.log(self.rungs[0]), math.log(self.rungs[-1])
+        level = [(math.log(trial.fidelity) - low) / (high - low) for trial in trials]
+        return np.column_stack([points, level])
+
+    def _at_the_top(self, points: np.ndarray) -> np.ndarray:
+        return points if len(self.rungs) == 1 else np.column_stack([points, np.ones(len(points))])
+
+    def _fitted_kernel(self) -> Kernel:
         """The kernel fitted to the first m results, m the last multiple of REFIT_EVERY: the same after a resume."""
         m = max(len(self.results) // REFIT_EVERY * REFIT_EVERY, 2)
-        if self._kernel[0] != m:
+        if self._kernel[0] != m or self._kernel[1] is None:
             told = [result for result in self.results[:m] if result.value is not None]
-            points = np.array([self.space.encode(result.config) for result in told]).reshape(-1, self.space.dimension)
-            values = np.array([result.value for result in told], dtype=float)
-            self._kernel = m, _fit_kernel(points, warped(values), self.space.dimension)
+            y = np.array([result.value for result in told], dtype=float)
+            self._kernel = m, fit_kernel(self._encoded(told), warped(y) if len(y) else y)
+        assert self._kernel[1] is not None
         return self._kernel[1]
 
     def _paper_config(self, number: int) -> dict[str, Any]:
@@ -232,178 +328,79 @@ class Dandelion:
         told = [result for result in self.results if result.number < t * n and result.value is not None]
         elite = self._generation[0][0]
         if told:
-            best = min(told, key=lambda result: (_value_of(result), result.number)).number
+            best = min(told, key=_value_then_number).number
             elite = self._generation[best // n][best % n]
         generations = max(math.ceil(self.budget / n), 2)
-        return paper_iteration(self._generation[t - 1], elite, t + 1, generations, low, high, rng)
+        return paper.iteration(self._generation[t - 1], elite, t + 1, generations, low, high, rng)
 
     def _header(self) -> dict[str, Any]:
+        plain = ("variant", "budget", "seed", "population", "rungs", "eta", "finalists", "repeats", "warm_start")
+        settings = {name: getattr(self, name) for name in plain}
         return {
             "journal": JOURNAL_FORMAT,
             "space": self.space.to_dict(),
-            "variant": self.variant,
-            "budget": self.budget,
-            "seed": self.seed,
-            "population": self.population,
-            "warm_start": json.loads(json.dumps(self.warm_start)),
+            **settings,
+            "without": sorted(self.without),
         }
 
-    def _open_journal(self) -> None:
-        assert self._journal
-        if not self._journal.exists() or self._journal.stat().st_size == 0:
-            self._write(self._header())
-            return
+    def _replay(self, lines: list[dict[str, Any]]) -> None:
         try:
-            text = self._journal.read_text()
-            complete = text[: text.rfind("\n") + 1]  # a crash may have cut the last line
-            lines = [json.loads(line) for line in complete.splitlines()]
-            if not lines or lines[0] != self._header():
-                raise JournalMismatch(f"{self._journal} belongs to a study with other settings")
-            for line in lines[1:]:
+            for line in lines:
                 if "ask" in line:
-                    self._record_ask(Trial(line["ask"], line["config"]))
+                    fields = {name: line[name] for name in ("config", "fidelity", "seed", "continues")}
+                    self._record_ask(Trial(line["ask"], **fields))
                 else:
                     self._record_tell(line["tell"], line["value"])
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise JournalMismatch(f"{self._journal} is not a journal: {error}") from error
-        if complete != text:
-            self._journal.write_text(complete)
+        except (KeyError, TypeError) as error:
+            raise JournalMismatch(f"the journal cannot be read: {error}") from error
         self._reissue = list(self._pending.values())
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._journal:
-            with self._journal.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            self._journal.write(line)
+
+
+def _check(study: Dandelion, population: int) -> None:
+    """Raise ValueError for settings that fit no study."""
+    if study.variant not in ("efficient", "paper"):
+        raise ValueError(f"variant must be efficient or paper, got {study.variant!r}")
+    if study.budget < 1 or population < 2:
+        raise ValueError("budget must be at least 1 and population at least 2")
+    rising = all(a < b for a, b in zip(study.rungs, study.rungs[1:], strict=False))
+    if not study.rungs or not rising or study.rungs[0] <= 0 or not study.eta > 1:
+        raise ValueError("rungs must be positive and rise, and eta must be more than 1")
+    if study.variant == "paper" and (len(study.rungs) > 1 or study.finalists or study.without):
+        raise ValueError("the published optimizer has no rungs, finalists or parts to leave out")
+    if study.finalists < 0 or study.repeats < 1 or study._search_budget < study.rungs[0]:
+        raise ValueError("the budget must pay for the finals and for at least one trial before them")
+    if unknown := study.without - set(PARTS):
+        raise ValueError(f"no part of the optimizer: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+
+
+def _identity(config: Mapping[str, Any], fidelity: float, seed: int) -> str:
+    return f"{fidelity:g}/{seed}/{key(config)}"
 
 
 def _value_of(result: Result) -> float:
     return math.inf if result.value is None else result.value
 
 
-def paper_iteration(
-    x: np.ndarray,
-    elite: np.ndarray,
-    t: int,
-    generations: int,
-    low: np.ndarray,
-    high: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """One iteration of the published optimizer: rise, descend, land.
-
-    x: (N, D) seeds in the box [low, high].   elite: (D,) best so far.   t: 1 to `generations`.   Returns (N, D).
-    """
-    n, d = x.shape
-    alpha = rng.random((n, 1)) * (t / generations - 1) ** 2  # eq. 8
-    theta = rng.uniform(-np.pi, np.pi, (n, 1))
-    radius = np.exp(-theta)
-    vx, vy = radius * np.cos(theta), radius * np.sin(theta)  # eq. 9
-    y = rng.standard_normal((n, 1))
-    seeds = low + rng.random((n, d)) * (high - low)
-    clear = x + alpha * vx * vy * _lognormal_density(y) * (seeds - x)  # eq. 5
-    q = 1 + ((t - 1) / (generations - 1)) ** 2  # eq. 11, our reading
-    rainy = x * (1 - rng.random((n, 1)) * q)  # eq. 10
-    x = np.clip(np.where(rng.standard_normal((n, 1)) < 1.5, clear, rainy), low, high)
-    brownian = rng.standard_normal((n, d))
-    x = np.clip(x - alpha * brownian * (x.mean(axis=0) - alpha * brownian * x), low, high)  # eq. 13
-    delta = 2 * t / generations
-    x = elite + 0.01 * mantegna((n, d), rng) * alpha * (elite - x * delta)  # eq. 15
-    return np.clip(x, low, high)
+def _value_then_number(result: Result) -> tuple[float, int]:
+    return _value_of(result), result.number
 
 
-def mantegna(shape: tuple[int, ...], rng: np.random.Generator, beta: float = 1.5) -> np.ndarray:
-    """Levy-stable steps by the algorithm of Mantegna (1994)."""
-    top = math.gamma(1 + beta) * math.sin(math.pi * beta / 2)
-    sigma = (top / (math.gamma((1 + beta) / 2) * beta * 2 ** ((beta - 1) / 2))) ** (1 / beta)
-    return rng.normal(0, sigma, shape) / np.abs(rng.standard_normal(shape)) ** (1 / beta)
-
-
-def candidates_of(points: np.ndarray, values: np.ndarray, left: float, rng: np.random.Generator) -> np.ndarray:
-    """Return candidates made by the three moves, a quarter of them fresh, (POOL, D) in the unit cube.
-
-    points: (n, D) evaluated, values: (n,).   left: share of the budget still unspent, in [0, 1].
-    Every move is a step between or around points: shifting the objective shifts the candidates with it.
-    """
-    n, d = POOL // 4, points.shape[1]
-    order = np.argsort(values, kind="stable")
-    elites = points[order[: max(3, math.ceil(len(order) / 5))]]
-    parents = elites[rng.integers(len(elites), size=n)]
-    step = rng.lognormal(-1.0, 1.0, (n, 1)) * (rng.random((n, d)) < 0.5)
-    rise = parents + step * (rng.random((n, d)) - parents)
-    spread = np.maximum(elites.std(axis=0), 0.01)
-    descend = elites[rng.integers(len(elites), size=n)] + rng.standard_normal((n, d)) * spread
-    sparse = rng.random((n, d)) < max(2 / d, 0.3)
-    reach = 0.002 + 0.1 * left**2 * rng.random((n, 1))
-    land = points[order[0]] + reach * mantegna((n, d), rng) * sparse
-    return reflected(np.vstack([rise, descend, land, rng.random((n, d))]))
-
-
-def reflected(points: np.ndarray) -> np.ndarray:
-    """Fold any real coordinates back into [0, 1] at its bounds."""
-    folded = np.abs(points) % 2
-    return np.where(folded > 1, 2 - folded, folded)
-
-
-def warped(values: np.ndarray) -> np.ndarray:
-    """Return targets with mean 0 and variance 1: the logarithm of the distance to just below the best.
-
-    What matters is telling good from very good; the few enormous values of a bad corner must not set the scale.
-    """
-    values = np.asarray(values, dtype=float)
-    spread = np.median(values) - values.min()
-    y = np.log(values - values.min() + (0.1 * spread if spread > 0 else 1.0))
-    deviation = y.std()
-    return (y - y.mean()) / (deviation if deviation > 0 else 1.0)
-
-
-def _start_points(space: Space, budget: int, seed: int, warm_start) -> list[np.ndarray]:
-    """The best of earlier studies, then scrambled Sobol points; at most a quarter of the budget."""
-    count = max(min(2 * space.dimension, budget // 4), 4)
+def _start_points(space: Space, trials: float, seed: int, warm_start, without: Collection[str]) -> list[np.ndarray]:
+    """The best of earlier studies, then scrambled Sobol points; at most a quarter of the trials."""
+    count = max(min(2 * space.dimension, int(trials) // 4), 4)
     earlier = []
     for config, _ in sorted(warm_start, key=lambda pair: pair[1]):
         try:
             earlier.append(space.encode(config))
         except InvalidSpace:  # the space has changed since: that configuration exists no more
             continue
-    earlier = earlier[: count // 2]
-    sobol = qmc.Sobol(space.dimension, scramble=True, rng=np.random.default_rng(seed))
+    earlier, rng = earlier[: count // 2], np.random.default_rng(seed)
+    if "sobol" in without:
+        return [*earlier, *rng.random((count - len(earlier), space.dimension))]
+    sobol = qmc.Sobol(space.dimension, scramble=True, rng=rng)
     fresh = sobol.random_base2(math.ceil(math.log2(count)))[: count - len(earlier)]
     return [*earlier, *fresh]
-
-
-def _lognormal_density(y: np.ndarray) -> np.ndarray:
-    safe = np.where(y > 0, y, 1.0)
-    return np.where(y > 0, np.exp(-(np.log(safe) ** 2) / 2) / (safe * math.sqrt(math.tau)), 0.0)  # eq. 7
-
-
-def _fit_kernel(points: np.ndarray, y: np.ndarray, dimension: int) -> Any:
-    """Matern 5/2 with a length per coordinate and noise, by maximal marginal likelihood."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-    lengths = np.full(dimension, 0.5)
-    kernel = ConstantKernel(1.0, (0.05, 20)) * Matern(lengths, (0.05, 10), nu=2.5) + WhiteKernel(1e-3, (1e-6, 0.3))
-    if len(y) < 3:
-        return kernel
-    with warnings.catch_warnings():  # a length at its bound is an answer, not a failure
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return GaussianProcessRegressor(kernel, n_restarts_optimizer=0, random_state=0).fit(points, y).kernel_
-
-
-def _gaussian_process(kernel: Any, points, y, candidates) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.gaussian_process import GaussianProcessRegressor
-
-    model = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-8).fit(points, y)
-    with warnings.catch_warnings():  # "predicted variances smaller than 0": at points already evaluated
-        warnings.simplefilter("ignore", UserWarning)
-        mean, sd = model.predict(candidates, return_std=True)
-    return mean, np.maximum(sd, 1e-9)
-
-
-def _forest(points, y, candidates, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.ensemble import RandomForestRegressor
-
-    model = RandomForestRegressor(100, min_samples_leaf=2, random_state=seed, n_jobs=1).fit(points, y)
-    trees = np.array([tree.predict(candidates) for tree in model.estimators_])
-    return trees.mean(axis=0), np.maximum(trees.std(axis=0), 1e-6)

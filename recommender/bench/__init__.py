@@ -21,6 +21,8 @@ from types import ModuleType
 from recommender.bench.cells import Cell, finished, run
 
 BENCHES: dict[str, str] = {  # name: module
+    "noise": "recommender.bench.noise",
+    "wcls": "recommender.bench.wcls",
 }
 
 

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from recommender import paper
 from recommender.dandelion import (
     AwaitingResults,
     BudgetSpent,
     Dandelion,
-    JournalMismatch,
     SpaceExhausted,
-    mantegna,
-    paper_iteration,
-    reflected,
 )
+from recommender.journal import JournalMismatch
+from recommender.moves import mantegna, reflected
 from recommender.space import Categorical, Float, Int, InvalidSpace, Log, Space, key
 from recommender.tuning import minimise
 
@@ -77,7 +76,7 @@ def distance_reached(place, seed, n=30, d=10, generations=500):
         values = ((x - place) ** 2).sum(axis=1)
         if values.min() < best:
             best, elite = values.min(), x[values.argmin()]
-        x = paper_iteration(x, elite, min(t, generations), generations, low, high, rng)
+        x = paper.iteration(x, elite, min(t, generations), generations, low, high, rng)
     return best
 
 
@@ -89,9 +88,9 @@ def test_one_paper_iteration_has_its_worked_value_at_the_end_of_time():
     """At t = T alpha is 0: every seed lands on the elite."""
     rng = np.random.default_rng(0)
     x, elite = rng.uniform(-5, 5, (6, 3)), np.array([1.0, 2.0, 3.0])
-    landed = paper_iteration(x, elite, 10, 10, np.full(3, -5.0), np.full(3, 5.0), rng)
+    landed = paper.iteration(x, elite, 10, 10, np.full(3, -5.0), np.full(3, 5.0), rng)
     assert landed == pytest.approx(np.tile(elite, (6, 1)))
-    early = paper_iteration(x, elite, 2, 10, np.full(3, -5.0), np.full(3, 5.0), rng)
+    early = paper.iteration(x, elite, 2, 10, np.full(3, -5.0), np.full(3, 5.0), rng)
     assert (np.abs(early) <= 5).all()
     assert not np.allclose(early, elite)
 
