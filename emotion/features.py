@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 400  # 25 ms
@@ -52,7 +52,7 @@ def mel_filters(n_mels: int = N_MELS) -> np.ndarray:
 @lru_cache(maxsize=1)
 def analysis_window() -> np.ndarray:
     """The Hamming window, zero-padded on both sides to one FFT frame, (N_FFT,)."""
-    window = signal.get_window("hamming", WINDOW_SAMPLES)
+    window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)
     side = (N_FFT - WINDOW_SAMPLES) // 2
     return np.pad(window, side).astype(np.float32)
 
@@ -83,6 +83,8 @@ def cepstra(log_mel_db: np.ndarray, n_mfcc: int = N_MELS) -> np.ndarray:
 
 def deltas(features: np.ndarray, order: int = 1) -> np.ndarray:
     """Slope (order 1) or curvature (order 2) of each row over nine frames, same shape; T >= 9."""
+    from scipy import signal  # half a second and 50 MB that a worker, which reads log-mel spectra, does not need
+
     return signal.savgol_filter(features, DELTA_FRAMES, polyorder=order, deriv=order, axis=1, mode="interp")
 
 

@@ -93,8 +93,11 @@ class VoiceRecogniser:
         usual = (weights[f"population_{name}_db"].astype(float) for name in ("mean", "deviation"))
         return cls(network, card, *usual)
 
-    def predict(self, recording: Source, baseline: VoiceBaseline | None = None) -> Estimate:
-        """Read one recording: a file's bytes or its path. Raises `UnusableRecording`."""
+    def predict(self, recording: Source | Speech, baseline: VoiceBaseline | None = None) -> Estimate:
+        """Read one recording: a file's bytes, its path, or speech that `recording.extract` gave through `band`.
+
+        Raises `UnusableRecording`.
+        """
         speech = _listen(recording, self.band)
         probabilities = self.read(features.log_mel(speech.samples), baseline)
         return Estimate(

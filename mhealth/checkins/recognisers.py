@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from django.conf import settings
 from PIL import Image
 
@@ -19,7 +18,7 @@ from emotion.decoder import BrokenFile, Decoder, DecoderCrashed
 from emotion.estimate import Estimate
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
-from emotion.recording import UnusableRecording
+from emotion.recording import Speech, UnusableRecording, extract
 from emotion.voice import VoiceRecogniser
 from mhealth.checkins.reasons import Unreadable
 
@@ -77,14 +76,11 @@ def _face() -> Recogniser:
 @cache
 def _voice() -> Recogniser:
     model = VoiceRecogniser.load(_checkpoint("voice"))
-    return Recogniser(lambda data: _as_wav(*_decoder().recording(data)), model.predict)
 
+    def listen(data: bytes) -> Speech:
+        return extract(*_decoder().recording(data), band=model.band)
 
-def _as_wav(samples, rate_hz: int) -> bytes:
-    """The samples in a file that libsndfile itself wrote: nothing of the stranger's file is left."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate_hz, format="WAV", subtype="FLOAT")
-    return file.getvalue()
+    return Recogniser(listen, model.predict)
 
 
 def _checkpoint(modality: str) -> Path | None:
@@ -95,7 +91,6 @@ def _checkpoint(modality: str) -> Path | None:
 
 def warm_up() -> None:
     """Load what is there and read something once: the first call in a process costs seconds (imports, the child)."""
-    torch.set_num_threads(1)
     for modality, sample in (("face", _grey_photo()), ("voice", _noise())):
         with contextlib.suppress(Unreadable):  # "no model yet" is a normal state, and there is no face in grey
             read(modality, sample)
@@ -108,4 +103,7 @@ def _grey_photo() -> bytes:
 
 
 def _noise() -> bytes:
-    return _as_wav(np.random.default_rng(0).normal(0, 0.1, 2 * WARM_UP_RATE_HZ), WARM_UP_RATE_HZ)
+    file = io.BytesIO()
+    samples = np.random.default_rng(0).normal(0, 0.1, 2 * WARM_UP_RATE_HZ)
+    soundfile.write(file, samples, WARM_UP_RATE_HZ, format="WAV")
+    return file.getvalue()

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from scipy import signal
 
 from emotion import checkpoint
 from emotion.features import log_mel
 from emotion.networks.compact_voice import CompactVoice, standardise
-from emotion.recording import MESSAGES, UnusableRecording, band_pass, prepare
+from emotion.recording import BAND_PASS_HZ, MESSAGES, UnusableRecording, band_pass, prepare, squared_gain
 from emotion.voice import VoiceBaseline, VoiceRecogniser
 from tests.emotion.voices import voice, wav
 
@@ -123,6 +124,20 @@ def test_silence_around_the_words_is_cut():
     surrounded = prepare(wav(np.concatenate([silence, voice(3.0), silence, silence])))
 
     assert surrounded.samples.size == pytest.approx(spoken.samples.size, abs=2400)
+
+
+@pytest.mark.parametrize("band", BAND_PASS_HZ)
+def test_the_filter_is_scipys_butterworth_forwards_and_backwards(band):
+    spoken = voice(2.0, noise=0.01)
+    sections = signal.butter(4, BAND_PASS_HZ[band], btype="bandpass", fs=16_000, output="sos")
+    difference = band_pass(spoken, band) - signal.sosfiltfilt(sections, spoken)
+
+    assert np.abs(difference[1600:-1600]).max() < 1e-6
+    assert np.sqrt(np.mean(difference**2)) < 0.01 * np.sqrt(np.mean(spoken**2))  # at the ends nobody knows what follows
+
+    frequency_hz = np.linspace(0, 8000, 400)
+    _, response = signal.sosfreqz(sections, frequency_hz, fs=16_000)
+    assert np.abs(squared_gain(frequency_hz, *BAND_PASS_HZ[band]) - np.abs(response) ** 2).max() < 1e-6
 
 
 def test_the_filters_pass_their_band_alone():

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 MEDIA = Path(__file__).parents[2] / "fixtures" / "media"
@@ -138,8 +139,6 @@ def memory(recognisers) -> dict:
 
 
 def report(parts: dict[str, bytes], cold: dict, first: dict, costs: list[dict]) -> dict:
-    import torch
-
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "n": len(costs),
@@ -147,7 +146,8 @@ def report(parts: dict[str, bytes], cold: dict, first: dict, costs: list[dict]) 
         "recording": f"{RECORDING_S} s WAV, {PHONE_RATE_HZ} Hz, {len(parts['voice'])} bytes",
         "models": first["models"],
         "unread": first["unread"],
-        "torch": torch.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "torch_imported": "torch" in sys.modules,
         "first_cpu_s": round(first["cpu"], 3),
         **{f"{name}_{key}": value for name in ("cpu", "wall", "face", "voice") for key, value in spread(costs, name)},
         **{name: round(value, 2) for name, value in cold.items()},
