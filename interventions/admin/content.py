@@ -1,18 +1,21 @@
 """Where clinicians write activities and bring them through review. A page shows only the steps possible now."""
 
+from collections.abc import Callable
+
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin import HORIZONTAL
+from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.shortcuts import redirect
+from django.urls import path, reverse
 from django.utils.html import format_html_join
 from rest_framework.exceptions import APIException
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from interventions import services
 from interventions.models import Activity, Review, Version
@@ -35,16 +38,23 @@ class CommentForm(BaseDialogForm):
 
 class RatingField(forms.TypedChoiceField):
     def __init__(self, **kwargs: object) -> None:
-        widget = UnfoldAdminRadioSelectWidget(HORIZONTAL)
-        super().__init__(choices=Review.RATING, coerce=int, widget=widget, **kwargs)
+        super().__init__(choices=Review.RATING, coerce=int, widget=forms.RadioSelect, **kwargs)
 
 
-class ReviewForm(BaseDialogForm):
-    relevance = RatingField()
-    clarity = RatingField()
-    safety = RatingField()
-    verdict = forms.ChoiceField(choices=Review.Verdict.choices, widget=UnfoldAdminRadioSelectWidget(HORIZONTAL))
-    comment = forms.CharField(required=False, max_length=2000, widget=UnfoldAdminTextareaWidget)
+class ReviewForm(forms.Form):
+    """Stands open on the page: three ratings, and the button pressed is the verdict. Four clicks."""
+
+    relevance = RatingField(help_text="to what it is meant for")
+    clarity = RatingField(help_text="to somebody who is not well")
+    safety = RatingField(help_text="also for somebody it does not suit")
+    verdict = forms.ChoiceField(choices=Review.Verdict.choices)
+    comment = forms.CharField(
+        required=False, max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 2}), help_text="if you like"
+    )
+
+    @property
+    def ratings(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("relevance", "clarity", "safety")]
 
 
 def dialog(title: str, description: str, form: type[BaseDialogForm] = CommentForm) -> dict:
@@ -183,11 +193,18 @@ def move_action(name: str, to_state: State, title: str, description: str):
 
 def step(request: HttpRequest, back: str, do) -> HttpResponse:
     """Do it, say why not if it is refused, and return to the page."""
+    if refusal := refused(do):
+        messages.error(request, refusal)
+    return HttpResponse(headers={"HX-Redirect": back})
+
+
+def refused(do: Callable[[], object]) -> str:
+    """Do it; the reason if it is refused, else nothing."""
     try:
         do()
-    except APIException as refused:
-        messages.error(request, str(refused.detail))
-    return HttpResponse(headers={"HX-Redirect": back})
+    except APIException as refusal:
+        return str(refusal.detail)
+    return ""
 
 
 @admin.register(Version)
@@ -199,9 +216,7 @@ class VersionAdmin(Kept):
     list_filter = ["state", "language", "activity__technique"]
     search_fields = ["title", "activity__key"]
     change_form_before_template = "interventions/version.html"
-    actions_detail = [
-        "review", "submit", "ask_changes", "approve", "publish", "suspend", "retire", "new_version",
-    ]  # fmt: skip
+    actions_detail = ["submit", "ask_changes", "approve", "publish", "suspend", "retire", "new_version"]
     TEXT = ["title", "summary", "steps", "for_whom", "not_for_whom", "when_it_does_not_help"]
     fieldsets = [("Text", {"fields": [("activity", "language"), *TEXT]})]
 
@@ -255,23 +270,28 @@ class VersionAdmin(Kept):
     def index(self, version: Version) -> str:
         return "–" if version.scale_cvi is None else f"{version.scale_cvi:.2f}"
 
-    @action(
-        description="Review",
-        permissions=["review"],
-        dialog=dialog("Review", "1 not at all, 4 very. Your credentials are recorded with it.", ReviewForm),
-    )
-    def review(self, request: HttpRequest, form: ReviewForm, object_id: str) -> HttpResponse:
-        version = self.get_object(request, object_id)
-        said = {name: form.cleaned_data[name] for name in ("relevance", "clarity", "safety", "verdict", "comment")}
-        return step(
-            request,
-            reverse("admin:interventions_version_change", args=[object_id]),
-            lambda: services.review(version=version, reviewer=request.user, **said),
-        )
+    def get_urls(self) -> list:
+        review = self.admin_site.admin_view(self.review)
+        return [path("<int:pk>/review/", review, name="interventions_version_review"), *super().get_urls()]
 
-    def has_review_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        version = self.get_object(request, str(object_id))
-        return bool(version and version.may_be_reviewed_by(request.user))
+    def changeform_view(self, request: HttpRequest, object_id=None, form_url="", extra_context=None) -> HttpResponse:
+        version = self.get_object(request, object_id) if object_id else None
+        may_review = bool(version and version.may_be_reviewed_by(request.user))
+        more = {"review_form": ReviewForm(auto_id="review_%s") if may_review else None}
+        return super().changeform_view(request, object_id, form_url, (extra_context or {}) | more)
+
+    def review(self, request: HttpRequest, pk: int) -> HttpResponse:
+        version = self.get_object(request, str(pk))
+        if request.method != "POST" or not (version and version.may_be_reviewed_by(request.user)):
+            raise PermissionDenied
+        form = ReviewForm(request.POST)
+        if form.is_valid():
+            refusal = refused(lambda: services.review(version=version, reviewer=request.user, **form.cleaned_data))
+        else:
+            refusal = f"Not recorded: rate {' and '.join(form.errors)}."
+        if refusal:
+            messages.error(request, refusal)
+        return redirect("admin:interventions_version_change", pk)
 
     @action(
         description="Write a new version",

@@ -72,6 +72,18 @@ def test_a_page_shows_only_the_steps_that_are_possible_for_this_user_now(browser
     assert buttons(browser, eve, version) == {"suspend"}
 
 
+def test_a_review_is_three_ratings_and_the_button_that_is_the_verdict(browser, carol, eve):
+    version = factories.draft(factories.activity("slow-breathing"), carol)
+    do(browser, carol, "submit", version)
+    answer = do(browser, eve, "review", version, relevance=4, clarity=3, verdict="change")
+    assert "rate safety" in browser(eve).get(answer.url).content.decode()
+    assert not version.reviews.exists()
+    do(browser, eve, "review", version, relevance=4, clarity=3, safety=4, verdict="change")
+    written = version.reviews.get()
+    assert (written.relevance, written.clarity, written.safety, written.verdict) == (4, 3, 4, "change")
+    assert reverse("admin:interventions_version_review", args=[version.pk]) not in page(browser, eve, version)
+
+
 def test_a_step_without_a_button_is_refused_at_its_address_too(browser, carol, eve):
     version = factories.draft(factories.activity("slow-breathing"), carol)
     assert do(browser, carol, "publish", version).status_code == 403
@@ -152,9 +164,25 @@ def test_the_care_team_sees_the_trace_and_reading_it_is_recorded(browser, shelf,
         decision.version.title,
     ):
         assert expected in text
+    assert not AuditEvent.objects.filter(action="admin.read").exists(), "one look is one event"
     read = AuditEvent.objects.get(action="decision.read")
     assert (read.actor, read.details) == (str(carol.pk), {"trace": True})
     assert seed not in browser(dan).get(url, follow=True).content.decode()
+
+
+@pytest.mark.parametrize(("model", "label"), [("decision", "Decision"), ("carechoice", "CareChoice")])
+def test_looking_through_a_list_of_people_is_recorded_once_with_its_count_and_no_name(
+    browser, shelf, ada, ben, carol, model, label
+):
+    for person in (ada, ben):
+        services.decide(participant=person, moment=f"asked:{uuid.uuid4()}")
+        services.choose_for(participant=person, by=carol, kind=CareChoice.Kind.PAUSE)
+    AuditEvent.objects.all().delete()
+    url = reverse(f"admin:interventions_{model}_changelist")
+    assert str(ada.pk)[:8] in browser(carol).get(url).content.decode()
+    event = AuditEvent.objects.get()
+    assert (event.action, event.subject, event.details) == ("admin.listed", f"interventions.{label}", {"count": 2})
+    assert event.actor == str(carol.pk)
 
 
 def test_in_a_masked_trial_the_trace_is_hidden_until_it_is_unblinded(browser, shelf, ada, carol, tom, rae, study):
