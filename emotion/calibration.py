@@ -5,6 +5,8 @@ Shapes:  n recordings or photos   K classes.  `truth` holds class numbers, (n,) 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import optimize, special
 
@@ -82,3 +84,45 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> list[dict[str,
 def abstention_threshold(confidence: np.ndarray, correct: np.ndarray, kept_share: float = 0.8) -> float:
     """Confidence below which an answer is held back so that `kept_share` of these answers are given."""
     return float(np.quantile(confidence, 1 - kept_share)) if len(confidence) else 0.0
+
+
+def fit_temperatures(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, people: np.ndarray) -> dict[str, float]:
+    """A temperature per modality, drawn to their common mean as far as the data cannot tell them apart.
+
+    Random-effects pooling of log-temperatures (DerSimonian & Laird 1986); their errors are those of a sample
+    of people, not of clips.  posteriors: (n, K), a missing row is NaN.  truth, people: (n,).
+    """
+    alone, variance = {}, {}
+    for modality, p in posteriors.items():
+        here = ~np.isnan(p[:, 0])
+        alone[modality] = np.log(fit_temperature(p[here], truth[here])) if here.any() else 0.0
+        variance[modality] = _variance(p[here], truth[here], people[here], alone[modality]) if here.any() else np.inf
+    drawn = drawn_together(np.array(list(alone.values())), np.array(list(variance.values())))
+    return dict(zip(posteriors, map(float, np.exp(drawn)), strict=True))
+
+
+def _variance(p: np.ndarray, truth: np.ndarray, people: np.ndarray, log_temperature: float) -> float:
+    """Sampling variance of a fitted log-temperature over people: the sandwich, slopes by central differences."""
+    step = 0.02
+
+    def loss(at: float) -> np.ndarray:
+        scaled = special.log_softmax(np.log(np.maximum(p, 1e-12)) / np.exp(at), axis=1)
+        return -scaled[np.arange(len(truth)), truth]
+
+    below, here, above = (loss(log_temperature + s) for s in (-step, 0, step))
+    _, person = np.unique(people, return_inverse=True)
+    slopes = np.bincount(person, (above - below) / (2 * step))
+    curvature = ((above - 2 * here + below) / step**2).sum()
+    return float((slopes**2).sum() / max(curvature, 1e-6) ** 2)
+
+
+def drawn_together(values: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Each value between itself and the common mean, by how far the values differ beyond their errors."""
+    weights = 1 / np.maximum(variances, 1e-9)
+    mean = (weights * values).sum() / weights.sum()
+    heterogeneity = (weights * (values - mean) ** 2).sum() - (len(values) - 1)
+    scale = weights.sum() - (weights**2).sum() / weights.sum()
+    between = max(0.0, heterogeneity / scale) if scale > 0 else 0.0
+    mean = (values / (between + 1 / weights)).sum() / (1 / (between + 1 / weights)).sum()
+    kept = between / (between + 1 / weights)
+    return mean + kept * (values - mean)

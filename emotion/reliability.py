@@ -24,6 +24,17 @@ the selection alone, and only modality 2 is examined. The posterior is projected
 Beta distributions with the same means and variances (assumed density filtering; Minka 2001, §3).
 
 Check-ins without a correction change nothing: silence may as well mean that nobody looked.
+
+**Confusions.** A person's sad face may look afraid, time and again. Row k of C_m is the mean distribution that
+modality m gives when the truth is k, in the population. With κ′ labels' worth of faith in it and the summed
+distributions n_k of the person's own randomly prompted check-ins labelled k,
+
+    R_kj = [(κ′ C_kj + n_kj) / (κ′ + Σ_j n_kj)] / C_kj,     p_m(k) ← p_m(k) · Σ_j p_m(j) R_kj             (5)
+
+which is the ratio of a Dirichlet posterior mean to its prior mean, averaged over what the modality may have
+meant. (5) conditions on the truth: how often a class was asked about does not enter. A class never
+labelled has R = 1; nobody known is the population. Corrections are left out of it: they are selected by what
+the modalities said.
 """
 
 from __future__ import annotations
@@ -41,6 +52,8 @@ from emotion.estimate import EMOTIONS
 NODES = 12  # quadrature nodes per modality
 GRID = (np.arange(400) + 0.5) / 400
 
+Table = tuple[tuple[float, ...], ...]  # (K, K), rows = truth
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -49,16 +62,28 @@ class Prior:
     The defaults are the hit rates of the shipped networks on people they were not trained on; κ is cautious,
     since no corpus shows people whose face and voice differ in reliability.
     corrected_when_right: ρ of equation (3).
+    confusions: C_m of equation (5) per modality, (K, K), rows = truth; where there is none, accuracy on the
+    diagonal and even errors beside it.  confusion_strength: κ′, cautious by default for the same reason.
     """
 
     accuracies: Mapping[str, float] = field(default_factory=lambda: {"face": 0.67, "voice": 0.59, "text": 0.55})
     strength: float = 12.0
     corrected_when_right: float = 0.02
-    classes: int = len(EMOTIONS)
+    classes: tuple[str, ...] = EMOTIONS
+    confusions: Mapping[str, Table] = field(default_factory=dict)
+    confusion_strength: float = 8.0
 
     def beta(self, modality: str) -> tuple[float, float]:
         mean = self.accuracies[modality]
         return mean * self.strength, (1 - mean) * self.strength
+
+    def confusion(self, modality: str) -> np.ndarray:
+        """C_m, (K, K)."""
+        if modality in self.confusions:
+            return np.asarray(self.confusions[modality])
+        right, size = self.accuracies[modality], len(self.classes)
+        even = (1 - right) / (size - 1)
+        return np.full((size, size), even) + (right - even) * np.eye(size)
 
 
 @dataclass(frozen=True)
@@ -81,6 +106,7 @@ class Reliability:
     labels: int = 0
     prior: Prior = field(default_factory=Prior)
     half_life_days: float = 180.0
+    readings: Mapping[str, Table] = field(default_factory=dict)  # n of equation (5)
 
     def posterior(self, modality: str) -> tuple[float, float]:
         """Parameters (α, β) of the Beta posterior at the time of the last label."""
@@ -104,13 +130,27 @@ class Reliability:
         below = np.prod([special.betainc(*self.posterior(m), GRID) for m in others], axis=0)
         return float((np.diff(edges) * below).sum())
 
+    def translated(self, modality: str, distribution: np.ndarray) -> np.ndarray:
+        """A calibrated distribution (K,) as this person means it: equation (5)."""
+        if modality not in self.readings:
+            return distribution
+        prior, strength = self.prior.confusion(modality), self.prior.confusion_strength
+        return translate(distribution, np.asarray(self.readings[modality]), prior, strength)
+
     def after_prompt(
-        self, said: Mapping[str, str], label: str, *, at_days: float, probability: float = 1.0
+        self,
+        said: Mapping[str, str],
+        label: str,
+        *,
+        at_days: float,
+        probability: float = 1.0,
+        distributions: Mapping[str, np.ndarray] | None = None,
     ) -> Reliability:
         """Learn from the answer to a prompt that was asked at random.
 
         said: the most probable emotion per modality.  probability: with which it was asked, in (0, 1]. It
         does not weigh the answer, because asking did not depend on what was said; 0 was not random: ValueError.
+        distributions: (K,) per modality, calibrated; confusions are learnt from them where given.
         """
         if not 0 < probability <= 1:
             raise ValueError(f"a prompt at random has a probability in (0, 1], not {probability}")
@@ -120,7 +160,15 @@ class Reliability:
             old = evidence.get(modality, Evidence())
             hit = float(emotion == label)
             evidence[modality] = Evidence(old.right + hit, old.wrong + 1 - hit)
-        return replace(now, evidence=evidence, labels=self.labels + 1)
+        row = self.prior.classes.index(label)
+        readings = {**now.readings, **{m: now._with(m, row, p) for m, p in (distributions or {}).items()}}
+        return replace(now, evidence=evidence, readings=readings, labels=self.labels + 1)
+
+    def _with(self, modality: str, row: int, distribution: np.ndarray) -> Table:
+        size = len(self.prior.classes)
+        old = self.readings.get(modality, ((0.0,) * size,) * size)
+        new = tuple(a + float(b) for a, b in zip(old[row], distribution, strict=True))
+        return (*old[:row], new, *old[row + 1 :])
 
     def after_correction(self, said: Mapping[str, str], fused: str, label: str, *, at_days: float) -> Reliability:
         """Learn from a correction the person made unasked, given the emotion that was shown as fused."""
@@ -141,11 +189,11 @@ class Reliability:
         """Equation (3) at points (modalities, points) -> (points,)."""
         named = sorted({*said, fused, label})
         terms = {emotion: self._selected(said, fused, emotion, accuracy) for emotion in named}
-        unnamed = (self.prior.classes - len(named)) * self._selected(said, fused, "", accuracy)
+        unnamed = (len(self.prior.classes) - len(named)) * self._selected(said, fused, "", accuracy)
         return terms[label] / (sum(terms.values()) + unnamed)
 
     def _selected(self, said: list[str], fused: str, emotion: str, accuracy: np.ndarray) -> np.ndarray:
-        miss = (1 - accuracy) / (self.prior.classes - 1)
+        miss = (1 - accuracy) / (len(self.prior.classes) - 1)
         given = np.where([[s == emotion] for s in said], accuracy, miss).prod(axis=0)
         return given * (self.prior.corrected_when_right if emotion == fused else 1.0)
 
@@ -155,12 +203,16 @@ class Reliability:
             return replace(self, at_days=at_days)
         keep = 0.5 ** (max(0.0, at_days - self.at_days) / self.half_life_days)
         evidence = {m: Evidence(seen.right * keep, seen.wrong * keep) for m, seen in self.evidence.items()}
-        return replace(self, evidence=evidence, at_days=max(at_days, self.at_days))
+        readings = self.readings
+        if keep != 1:
+            readings = {m: tuple(tuple(n * keep for n in row) for row in rows) for m, rows in readings.items()}
+        return replace(self, evidence=evidence, readings=readings, at_days=max(at_days, self.at_days))
 
     def to_json(self) -> dict[str, Any]:
         """What must be stored of this person; the population comes from the software."""
         return {
             "evidence": {m: [seen.right, seen.wrong] for m, seen in sorted(self.evidence.items())},
+            "readings": {m: [list(row) for row in rows] for m, rows in sorted(self.readings.items())},
             "at_days": self.at_days,
             "labels": self.labels,
         }
@@ -170,7 +222,15 @@ class Reliability:
         """The inverse of `to_json`; an empty mapping is a person of whom nothing is known."""
         evidence = {m: Evidence(*map(float, counts)) for m, counts in stored.get("evidence", {}).items()}
         at_days, labels = float(stored.get("at_days", 0.0)), int(stored.get("labels", 0))
-        return cls(evidence, at_days, labels, prior or Prior())
+        readings = {m: tuple(tuple(map(float, row)) for row in rows) for m, rows in stored.get("readings", {}).items()}
+        return cls(evidence, at_days, labels, prior or Prior(), readings=readings)
+
+
+def translate(distributions: np.ndarray, readings: np.ndarray, confusion: np.ndarray, strength: float) -> np.ndarray:
+    """Equation (5). distributions: (…, K).  readings: n, (…, K, K).  confusion: C, (K, K).  Returns (…, K)."""
+    posterior = (strength * confusion + readings) / (strength + readings.sum(-1, keepdims=True))
+    meant = np.einsum("...j,...kj->...k", distributions, posterior / confusion) * distributions
+    return meant / meant.sum(-1, keepdims=True)
 
 
 def fit_prior(right: np.ndarray, asked: np.ndarray) -> tuple[float, float]:

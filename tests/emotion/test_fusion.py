@@ -3,9 +3,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from emotion.calibration import sharpen
+from emotion.calibration import drawn_together, fit_temperatures, sharpen
 from emotion.estimate import EMOTIONS, Estimate
-from emotion.fusion import Population, fit_population, fuse, jensen_shannon, log_odds
+from emotion.fusion import STRATEGIES, Population, fit_population, fuse, jensen_shannon, log_odds
 from emotion.reliability import Prior, Reliability
 
 
@@ -17,6 +17,7 @@ def estimate(emotion, probability, quality=1.0, abstained=False):
 
 FACE, VOICE, TEXT = estimate("anger", 0.6), estimate("sadness", 0.5, 0.8), estimate("anger", 0.4, 0.9)
 THREE = {"face": FACE, "voice": VOICE, "text": TEXT}
+PEOPLE = np.repeat(np.arange(30), 100)
 
 
 def knowing(labels):
@@ -85,9 +86,9 @@ def test_a_modality_at_chance_is_not_heard():
     assert fused.estimate.probabilities == pytest.approx(FACE.probabilities)
 
 
-@pytest.mark.parametrize("strategy", ["best_modality", "product", "mean"])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_contributions_sum_to_what_the_modalities_changed(strategy):
-    fused = fuse(THREE, knowing(["sadness", "anger"]), strategy=strategy)
+    fused = fuse(THREE, knowing(["sadness", "anger"]) if strategy == "best_modality" else None, strategy=strategy)
 
     p = fused.estimate.confidence
     from_prior = np.log(p / (1 - p)) - np.log((1 / 7) / (6 / 7))
@@ -177,10 +178,16 @@ def test_population_parameters_make_overconfident_modalities_calibrated():
     honest = {m: np.exp(1.5 * x) / np.exp(1.5 * x).sum(1, keepdims=True) for m, x in evidence.items()}
     boastful = {m: sharpen(p, 2.5) for m, p in honest.items()}
 
-    population = fit_population(boastful, truth, Prior(accuracies={"face": 0.6, "voice": 0.6}))
+    population = fit_population(boastful, truth, PEOPLE)
 
     assert population.temperatures == pytest.approx({"face": 2.5, "voice": 2.5}, rel=0.08)
     assert population.fused_temperature == pytest.approx(1, abs=0.08)  # these modalities are independent
+    accuracy = np.mean(honest["face"].argmax(1) == truth)
+    assert population.reliability.accuracies["face"] == pytest.approx(accuracy)
+    assert np.diag(population.reliability.confusion("face")).mean() == pytest.approx(
+        np.mean(honest["face"][np.arange(3000), truth]), abs=0.02
+    )
+    assert population.reliability.confusion_strength >= 64  # these people are all alike
 
 
 def test_the_same_evidence_twice_is_taken_back_by_the_fused_temperature():
@@ -189,6 +196,40 @@ def test_the_same_evidence_twice_is_taken_back_by_the_fused_temperature():
     logits = 1.5 * (rng.normal(0, 1, (3000, 7)) + 1.5 * np.eye(7)[truth])
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
-    population = fit_population({"face": honest, "voice": honest}, truth, Prior())
+    population = fit_population({"face": honest, "voice": honest}, truth, PEOPLE)
 
     assert population.fused_temperature == pytest.approx(2, abs=0.15)
+
+
+def test_people_who_are_misread_each_in_their_own_way_are_found_to_differ():
+    """Everybody's face says the next emotion for one of the seven; which one differs from person to person."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(7, size=3000)
+    said = np.where(truth == PEOPLE % 7, (truth + 1) % 7, truth)
+    face = 0.7 * np.eye(7)[said] + 0.3 / 7
+
+    population = fit_population({"face": face}, truth, PEOPLE)
+
+    assert population.reliability.confusion_strength <= 2
+
+
+def test_temperatures_that_differ_are_kept_apart():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(7, size=3000)
+    logits = 1.5 * (rng.normal(0, 1, (2, 3000, 7)) + 1.5 * np.eye(7)[truth])
+    honest = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+
+    temperatures = fit_temperatures({"face": honest[0], "voice": sharpen(honest[1], 3)}, truth, PEOPLE)
+
+    assert temperatures == pytest.approx({"face": 1, "voice": 3}, rel=0.06)
+
+
+def test_values_that_their_errors_explain_become_one_and_others_stay():
+    assert drawn_together(np.array([0.0, 0.1]), np.array([0.01, 0.01])) == pytest.approx([0.05, 0.05])
+    assert drawn_together(np.array([0.0, 1.0]), np.array([1e-4, 1e-4])) == pytest.approx([0, 1], abs=1e-3)
+    assert drawn_together(np.array([0.3]), np.array([0.1])) == pytest.approx([0.3])
+
+
+def test_a_fused_estimate_is_an_estimate():
+    assert isinstance(fuse(THREE), Estimate)
+    assert fuse(THREE).emotion == "anger"

@@ -169,3 +169,60 @@ def test_people_who_differ_only_by_chance_get_the_population():
     assert fit_prior(alike, asked) == (pytest.approx(0.6, abs=0.02), pytest.approx(1000, abs=900))
     assert fit_prior(alike, asked)[1] > 100
     assert fit_prior(different, asked)[1] == pytest.approx(5, abs=1.5)
+
+
+def leaning(emotion, share=0.9):
+    p = np.full(7, (1 - share) / 6)
+    p[EMOTIONS.index(emotion)] = share
+    return p
+
+
+def test_a_sad_face_that_always_looks_afraid_is_read_as_sad_after_some_prompts():
+    person = Reliability(prior=ALIKE)
+    for day in range(5):
+        person = person.after_prompt(
+            {"face": "fear"}, "sadness", at_days=day / 10, distributions={"face": leaning("fear")}
+        )
+
+    meant = person.translated("face", leaning("fear"))
+
+    assert EMOTIONS[meant.argmax()] == "fear"  # it may be: nothing was said of this person's fear
+    assert meant[EMOTIONS.index("sadness")] > 5 * leaning("fear")[EMOTIONS.index("sadness")]
+    assert person.translated("voice", leaning("fear")) == pytest.approx(leaning("fear"))
+
+
+def test_the_translation_follows_the_stated_formula():
+    prior = Prior(accuracies={"face": 0.6}, classes=("calm", "tense"), confusion_strength=2.0)
+    person = Reliability(prior=prior).after_prompt(
+        {"face": "calm"}, "tense", at_days=0, distributions={"face": np.array([0.7, 0.3])}
+    )
+
+    # Row "tense": C = (.4, .6), n = (.7, .3): (2 · .4 + .7) / 3 = .5 and .5, so R = (1.25, .8333); row "calm": 1.
+    calm, tense = 0.8 * 1, 0.2 * (0.8 * 1.25 + 0.2 * 0.5 / 0.6)
+    expected = np.array([calm, tense]) / (calm + tense)
+    assert person.translated("face", np.array([0.8, 0.2])) == pytest.approx(expected)
+
+
+def test_how_often_a_class_was_asked_about_does_not_make_it_likelier():
+    """A person whose sad face reads just as the population's does is read alike after any number of prompts."""
+    usual = Prior(accuracies={"face": 0.7})
+    person = Reliability(prior=usual)
+    for _ in range(30):
+        person = person.after_prompt(
+            {"face": "sadness"},
+            "sadness",
+            at_days=0,
+            distributions={"face": usual.confusion("face")[EMOTIONS.index("sadness")]},
+        )
+    assert person.translated("face", leaning("fear", 0.5)) == pytest.approx(leaning("fear", 0.5))
+
+
+def test_confusions_are_stored_and_fade_with_time():
+    person = Reliability(prior=ALIKE, half_life_days=10).after_prompt(
+        {"face": "fear"}, "sadness", at_days=0, distributions={"face": leaning("fear")}
+    )
+    again = Reliability.from_json(json.loads(json.dumps(person.to_json())), ALIKE)
+    assert again.readings == person.readings
+
+    later = person.after_prompt({"voice": "fear"}, "fear", at_days=10)
+    assert np.array(later.readings["face"]) == pytest.approx(np.array(person.readings["face"]) / 2)
