@@ -6,6 +6,7 @@ from interventions.models import Decision, DecisionEvent, ReasonTexts, Version
 from interventions.validation import State
 from mhealth.platform import languages
 from mhealth.platform.leases import WorkStatus
+from mhealth.platform.moments import ToldMoment
 from mhealth.safety.serializers import CrisisCardSerializer
 
 
@@ -106,6 +107,7 @@ class EventSerializer(serializers.ModelSerializer):
     """What a person did with a decision. Repeat it with the same id as often as needed."""
 
     id = serializers.UUIDField(help_text="Made by the phone.")
+    at = ToldMoment()
     value = serializers.IntegerField(
         required=False, allow_null=True, default=None, help_text="step: its number; rated: 1–5; mood: 0–10."
     )

@@ -3,17 +3,17 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from interventions import services
 from interventions.admin.content import CommentForm, dialog, step
 from interventions.models import CareChoice, ContentFreeze, ModelVersion
 from mhealth.people.models import Participant
+from mhealth.platform.admin import ReadAuditedAdmin
 from mhealth.trials.models import Trial
 
 
-class ReadOnly(ModelAdmin):
+class ReadOnly(ReadAuditedAdmin):
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -38,14 +38,14 @@ class DecisionAdmin(ReadOnly):
         if decision is None:
             return super().change_view(request, object_id, form_url, extra_context)
         masked = is_masked_for(request.user, decision.participant)
-        audit.record(
-            actor=request.user,
-            action="decision.read",
-            subject=f"interventions.Decision/{decision.pk}",
-            trace=not masked,
-        )
         more = {"decision": decision, "masked": masked, "trace": None if masked else trace(decision)}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | more)
+
+    def record_read(self, request: HttpRequest, obj: Decision) -> None:
+        trace = not is_masked_for(request.user, obj.participant)
+        audit.record(
+            actor=request.user, action="decision.read", subject=f"interventions.Decision/{obj.pk}", trace=trace
+        )
 
     @display(description="moment")
     def moment_kind(self, decision: Decision) -> str:

@@ -107,6 +107,10 @@ class Decision(Work):
         except KeyDestroyed as erased:
             raise InputsErased(str(self.pk)) from erased
 
+    def describe(self, fault: Exception) -> str:
+        """The same words for every policy: class and place of a fault would tell the arm. They are in the logs."""
+        return "could not be decided: see the worker's log"
+
     def heard_until(self, at: datetime) -> Outcome:
         """What is known at `at` of the offered activity, from events inside its window; their order does not matter.
 

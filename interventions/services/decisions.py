@@ -17,7 +17,7 @@ from interventions.models import Activity, CareChoice, ContentFreeze, Decision, 
 from mhealth.checkins.models import CheckIn
 from mhealth.people.models import Participant
 from mhealth.platform import hints
-from mhealth.platform.leases import WorkStatus
+from mhealth.platform.leases import LeaseLost, WorkStatus
 from mhealth.safety import services as safety
 from mhealth.trials import services as trials
 from mhealth.trials.models import Enrolment
@@ -115,6 +115,8 @@ def fill(decision: Decision, at: datetime | None = None) -> None:
     activity = next((a for a in activities if a.key == chosen.choice.activity), None)
     record = _record(decision, situation, snapshot, activities, activity, chosen)
     with transaction.atomic():
+        if Participant.objects.hold(participant.pk).status == Participant.Status.ERASED:
+            raise LeaseLost(str(decision.pk))  # in between: nothing of them is written any more
         decision.finish(
             WorkStatus.DONE,
             decided_at=at,

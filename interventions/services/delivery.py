@@ -1,15 +1,16 @@
 """What people do with a decision, and what becomes of it."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from interventions.models import Decision, DecisionEvent
+from mhealth.checkins.services import ParticipationStopped
+from mhealth.people.models import Participant
+from mhealth.platform import moments
 from mhealth.platform.problems import Problem
-
-CLOCK_TOLERANCE = timedelta(minutes=10)
 
 
 class EventIdReused(Problem):
@@ -26,8 +27,10 @@ def record_event(
     sent = {"decision_id": decision.pk, "kind": kind, "value": value, "reason": reason}
     try:
         with transaction.atomic():
-            said_at = now if at > now + CLOCK_TOLERANCE else at
-            return DecisionEvent.objects.create(id=event_id, at=said_at, received_at=now, **sent), True
+            if Participant.objects.hold(decision.participant_id).status == Participant.Status.ERASED:
+                raise ParticipationStopped()
+            at, _ = moments.believed(at, now)
+            return DecisionEvent.objects.create(id=event_id, at=at, received_at=now, **sent), True
     except IntegrityError:
         known = DecisionEvent.objects.get(pk=event_id)
     if any(getattr(known, name) != said for name, said in sent.items()):

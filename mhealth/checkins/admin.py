@@ -77,6 +77,7 @@ class CheckInAdmin(ReadOnlyAdmin):
     def run_again(self, request: HttpRequest, queryset) -> None:
         for check_in in queryset:
             check_in.requeue()
+        self.record_action(request, "checkin.run_again", queryset)
 
 
 def local(at: datetime, zone: str) -> str:

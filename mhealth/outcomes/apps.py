@@ -7,9 +7,11 @@ class OutcomesConfig(AppConfig):
     verbose_name = "Outcomes"
 
     def ready(self) -> None:
-        from mhealth.outcomes import checks, data_rights  # noqa: F401 (registers the check)
+        from mhealth.outcomes import checks, data_rights
         from mhealth.people import registry
+        from mhealth.platform import health
 
+        health.also_check("questionnaires", checks.check_texts)
         registry.register(
             "outcomes",
             export_person=data_rights.export_person,

@@ -15,7 +15,7 @@ from mhealth.people.models import Participant
 from mhealth.people.querysets import PersonalQuerySet
 
 ACCEPT_AFTER_CLOSING = timedelta(days=7)  # for answers given inside by a phone that was offline
-CLOCK_TOLERANCE = timedelta(minutes=10)
+TEXT_PARTS = frozenset({"title", "instructions", "items", "options", "status", "source", "licence"})
 
 
 class Instrument(models.Model):
@@ -52,6 +52,11 @@ class InstrumentVersion(models.Model):
         return scoring.parse(self.definition)
 
     @property
+    def spoken(self) -> set[str]:
+        """Languages in which it can be shown whole."""
+        return {language for language, text in self.texts.items() if text.keys() >= TEXT_PARTS}
+
+    @property
     def min_days_between(self) -> int:
         return self.definition.get("min_days_between", 0)
 
@@ -79,6 +84,9 @@ class Occasion(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="occasions")
     version = models.ForeignKey(InstrumentVersion, on_delete=models.PROTECT, related_name="occasions")
+    plan = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="What planned it, for example one trial."
+    )
     number = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=50)
     language = models.CharField(max_length=10, blank=True, help_text="Empty: the person's own.")
@@ -94,7 +102,10 @@ class Occasion(models.Model):
     class Meta:
         ordering = ["opens_at", "number", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["participant", "version", "name"], name="one_occasion_per_name"),
+            # A second trial of the same person has a baseline of its own.
+            models.UniqueConstraint(
+                fields=["participant", "version", "plan", "name"], name="one_occasion_per_plan_and_name"
+            ),
             models.CheckConstraint(
                 condition=Q(opens_at__lt=models.F("due_at")) & Q(due_at__lt=models.F("closes_at")),
                 name="an_occasion_is_due_while_open",

@@ -2,6 +2,7 @@ from rest_framework import serializers
 
 from mhealth.outcomes import scoring
 from mhealth.outcomes.models import Occasion, Response
+from mhealth.platform.moments import ToldMoment
 
 
 class OptionSerializer(serializers.Serializer):
@@ -64,7 +65,7 @@ class AnswersSerializer(serializers.Serializer):
         max_length=200,
         help_text="One per item, in item order; null where there is no answer.",
     )
-    answered_at = serializers.DateTimeField()
+    answered_at = ToldMoment()
     language = serializers.RegexField(r"^[a-z]{2}$", required=False, help_text="The language it was shown in.")
 
     def validate_answers(self, answers: list[int | None]) -> list[int | None]:

@@ -10,9 +10,9 @@ from rest_framework import status
 
 from mhealth.outcomes import risk, scoring, windows
 from mhealth.outcomes.instruments import load_instruments  # noqa: F401 (part of this room's front)
-from mhealth.outcomes.models import CLOCK_TOLERANCE, InstrumentVersion, Occasion, Response, ScaleScore
+from mhealth.outcomes.models import InstrumentVersion, Occasion, Response, ScaleScore
 from mhealth.people.models import Participant, Study, User
-from mhealth.platform import languages
+from mhealth.platform import languages, moments
 from mhealth.platform.problems import Problem
 
 DASS21 = "dass21"
@@ -25,6 +25,34 @@ class AnswersDiffer(Problem):
     default_detail = (
         "You have answered this questionnaire before, and those answers stand. These were kept beside them."
     )
+    members = {"stored": True}
+
+
+class OccasionClosed(Problem):
+    """Answers that came after the window: stored and screened for risk, but they do not count."""
+
+    default_code = "occasion-closed"
+    title = "Questionnaire is closed"
+    default_detail = (
+        "This questionnaire was closed when you answered it. Your answers are kept, but not counted with the others."
+    )
+    received_too_late = (
+        "Your answers reached us more than a week after this questionnaire had closed. "
+        "They are kept, but not counted with the others."
+    )
+    members = {"stored": True}
+
+
+class OccasionNotOpen(Problem):
+    """Answers that came before the window: as above, and the ones that count may still be given."""
+
+    default_code = "occasion-not-open"
+    title = "Questionnaire is not open yet"
+    default_detail = (
+        "This questionnaire was not open yet when you answered it. "
+        "Your answers are kept, but not counted; please answer it again once it is open."
+    )
+    members = {"stored": True}
 
 
 class ParticipationEnded(Problem):
@@ -32,6 +60,7 @@ class ParticipationEnded(Problem):
     default_code = "participation-ended"
     title = "You no longer take part"
     default_detail = "You ended your participation before these answers; nothing of them was stored."
+    members = {"stored": False}
 
 
 class UnknownInstrument(Exception):
@@ -46,9 +75,11 @@ def plan(
     schedule: Sequence[dict],
     start_date: date,
     language: str | None = None,
+    plan_name: str = "",
 ) -> list[Occasion]:
-    """Plan occasions from `start_date` in the person's zone; planning again adds only the names that are new.
+    """Plan occasions from `start_date` in the person's zone; the same plan again adds only the names that are new.
 
+    plan_name: what plans them, e.g. "trials.Trial/7"; two plans of one person may use the same names.
     schedule: lines as in `windows.Slot`, e.g. {"name": "week 8", "day": 56, "due_after_days": 3, "days_open": 7}.
     language: of the questionnaire; None for the person's own at the time.
     Raises UnknownInstrument or windows.InvalidSchedule.
@@ -57,12 +88,13 @@ def plan(
     if version is None:
         raise UnknownInstrument(instrument_slug)
     slots = windows.parse_schedule(schedule, version.min_days_between)
-    mine = participant.occasions.filter(version__instrument__slug=instrument_slug)
+    mine = participant.occasions.filter(version__instrument__slug=instrument_slug, plan=plan_name)
     known = set(mine.values_list("name", flat=True))
     Occasion.objects.bulk_create(
         Occasion(
             participant=participant,
             version=version,
+            plan=plan_name,
             number=number,
             name=slot.name,
             language=language or "",
@@ -84,9 +116,14 @@ def to_answer(user: User, now: datetime):
     )
 
 
-def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict:
-    """What a phone shows of an instrument, in the first wanted language there is."""
-    language = languages.choose(wanted, version.texts)
+def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict | None:
+    """What a phone shows of an instrument, in the first wanted language there is; the study's is the last wanted.
+
+    None: there is no text that the person can be expected to understand. The doctor tells the operator so.
+    """
+    language = languages.first(wanted, version.spoken)
+    if not language:
+        return None
     text = version.texts[language]
     rules = version.rules
     return {
@@ -105,21 +142,39 @@ def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict:
     }
 
 
-def answer(*, occasion: Occasion, answers: Sequence[int | None], answered_at: datetime) -> Response:
+def answer(*, occasion: Occasion, answers: Sequence[int | None], answered_at: datetime, language: str = "") -> Response:
     """Keep, score and screen the answers of one occasion; item order, None where there is none.
 
-    The same answers again return the first row. Raises scoring.InvalidAnswers, AnswersDiffer (the answers are kept
-    and screened all the same) or ParticipationEnded.
+    Answers from outside of the window come back with `in_window` False. The same answers again return the first row.
+    Raises scoring.InvalidAnswers, AnswersDiffer (the answers are kept and screened all the same) or ParticipationEnded.
     """
-    return receive(occasion=occasion, answers=answers, answered_at=answered_at)[0]
+    return _take_in(occasion, answers, answered_at, language)[0]
 
 
 def receive(
     *, occasion: Occasion, answers: Sequence[int | None], answered_at: datetime, language: str = ""
 ) -> tuple[Response, bool]:
-    """As `answer`, and whether this call made the row."""
+    """As `answer`, for the person themselves, and whether this call made the row.
+
+    Raises OccasionClosed and OccasionNotOpen too: kept and screened, yet the person must learn that they do not count.
+    """
+    response, created = _take_in(occasion, answers, answered_at, language)
+    if not response.in_window:
+        raise _not_counted(response)
+    return response, created
+
+
+def _not_counted(response: Response) -> Problem:
+    if response.why_out == Response.WhyOut.TOO_EARLY:
+        return OccasionNotOpen()
+    late = response.why_out == Response.WhyOut.RECEIVED_TOO_LATE
+    return OccasionClosed(OccasionClosed.received_too_late if late else None)
+
+
+def _take_in(
+    occasion: Occasion, answers: Sequence[int | None], answered_at: datetime, language: str
+) -> tuple[Response, bool]:
     scoring.check(occasion.version.rules, answers)
-    _still_takes_part(occasion.participant, answered_at)
     response, created = _keep(occasion, list(answers), answered_at, language)
     if response.conflicting:
         raise AnswersDiffer()  # outside of the transaction that stored them
@@ -127,18 +182,20 @@ def receive(
 
 
 def _still_takes_part(participant: Participant, answered_at: datetime) -> None:
-    stopped_at = participant.stopped_at
-    if participant.status != Participant.Status.ACTIVE and (stopped_at is None or answered_at >= stopped_at):
-        raise ParticipationEnded()
+    before_the_end = participant.stopped_at is not None and answered_at < participant.stopped_at
+    stopped = participant.status == Participant.Status.STOPPED
+    if not (participant.status == Participant.Status.ACTIVE or (stopped and before_the_end)):
+        raise ParticipationEnded()  # of an erased person nothing is stored, whenever they said it
 
 
 @transaction.atomic
 def _keep(occasion: Occasion, answers: list, answered_at: datetime, language: str) -> tuple[Response, bool]:
-    # The occasion is the lock: a phone that repeats its upload does so while the first is still running.
-    occasion = Occasion.objects.select_for_update(no_key=True).get(pk=occasion.pk)
+    # In turn with a stop, an erasure, and the same upload once more: a phone repeats it while the first still runs.
+    person = Participant.objects.hold(occasion.participant_id)
     now = timezone.now()
-    suspect = answered_at > now + CLOCK_TOLERANCE
-    answered_at = now if suspect else answered_at
+    answered_at, suspect = moments.believed(answered_at, now)
+    _still_takes_part(person, answered_at)
+    occasion = Occasion.objects.get(pk=occasion.pk)
     why_out = occasion.why_out(answered_at, now)
     rows = list(occasion.responses.all())
     for row in rows:
@@ -220,9 +277,12 @@ def changes(participant: Participant, instrument_slug: str = DASS21) -> dict[str
 
 
 def pre_post_table(
-    *, study: Study, instrument_slug: str, before: str, after: str, participants=None
+    *, study: Study, instrument_slug: str, before: str, after: str, participants=None, plan_name: str | None = None
 ) -> dict[str, scoring.PrePost]:
-    """Per scale: people of the study with both occasions, by name; `participants` narrows (an arm, a site)."""
+    """Per scale: people of the study with both occasions, by name.
+
+    participants narrows to an arm or a site; plan_name to the occasions of one plan, such as a trial.
+    """
     rows = ScaleScore.objects.for_analysis().filter(
         response__occasion__participant__study=study,
         response__occasion__version__instrument__slug=instrument_slug,
@@ -230,6 +290,8 @@ def pre_post_table(
     )
     if participants is not None:
         rows = rows.filter(response__occasion__participant__in=participants)
+    if plan_name is not None:
+        rows = rows.filter(response__occasion__plan=plan_name)
     values: dict[str, dict] = {}
     for scale, person, name, value in rows.values_list(
         "scale", "response__occasion__participant", "response__occasion__name", "value"

@@ -17,6 +17,8 @@ from mhealth.outcomes.models import Occasion
 from mhealth.outcomes.serializers import AnswersSerializer, QuestionnairesSerializer, ResponseSerializer
 from mhealth.platform import languages
 from mhealth.platform.access import IsParticipant
+from mhealth.platform.problems import MEDIA_TYPE
+from mhealth.platform.schema import ProblemSerializer
 
 
 class Questionnaires(APIView):
@@ -29,7 +31,9 @@ class Questionnaires(APIView):
         now = timezone.now()
         occasions = list(services.to_answer(request.user, now))
         wanted = languages.wanted(request, request.user.participant)
-        shown = [services.shown(version, wanted) for version in dict.fromkeys(o.version for o in occasions)]
+        texts = {o.version_id: services.shown(o.version, wanted) for o in occasions}
+        occasions = [occasion for occasion in occasions if texts[occasion.version_id]]  # the doctor names the others
+        shown = [text for text in texts.values() if text]
         for occasion in occasions:
             occasion.phase = occasion.phase_at(now)
         body = QuestionnairesSerializer({"occasions": occasions, "instruments": shown}).data
@@ -56,9 +60,13 @@ class MyResponse(APIView):
         request=AnswersSerializer,
         responses={
             200: OpenApiResponse(ResponseSerializer, description="These answers are here already."),
-            201: OpenApiResponse(ResponseSerializer, description="Stored. `in_window` says whether they count."),
-            403: OpenApiResponse(description="`participation-ended`"),
-            409: OpenApiResponse(description="`answers-differ`: the first answers stand."),
+            201: OpenApiResponse(ResponseSerializer, description="Stored; they count."),
+            (403, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description="`participation-ended`: not stored."),
+            (409, MEDIA_TYPE): OpenApiResponse(
+                ProblemSerializer,
+                description="Stored (`stored`: true), but not counted. `occasion-closed`: the window had closed. "
+                "`occasion-not-open`: answer again once it is open. `answers-differ`: the first answers stand.",
+            ),
         },
     )
     def put(self, request: Request, occasion: str) -> Answer:

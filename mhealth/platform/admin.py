@@ -1,5 +1,7 @@
 """Admin pages that leave a trace, and the trace itself."""
 
+from collections.abc import Iterable
+
 from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -31,7 +33,33 @@ class AuditedAdmin(ModelAdmin):
         return super().log_deletions(request, queryset)
 
 
-class ReadOnlyAdmin(AuditedAdmin):
+class ReadAuditedAdmin(AuditedAdmin):
+    """Rows of people: every look at them and every action on them is an audit event, by id and count, never by name."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        shown = getattr(response, "context_data", {}).get("cl")
+        if shown:
+            audit.record(
+                actor=request.user, action="admin.listed", subject=self.model._meta.label, count=len(shown.result_list)
+            )
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
+        obj = self.get_object(request, object_id)
+        if obj:
+            self.record_read(request, obj)
+        return super().change_view(request, object_id, *args, **kwargs)
+
+    def record_read(self, request: HttpRequest, obj) -> None:
+        audit.record(actor=request.user, action="admin.read", subject=_subject(obj))
+
+    def record_action(self, request: HttpRequest, action: str, rows: Iterable) -> None:
+        for row in rows:
+            audit.record(actor=request.user, action=action, subject=_subject(row))
+
+
+class ReadOnlyAdmin(ReadAuditedAdmin):
     """Rows that staff may look at. Rows of people are narrowed to those this user may see, and reads are recorded."""
 
     def get_queryset(self, request: HttpRequest):
@@ -46,21 +74,6 @@ class ReadOnlyAdmin(AuditedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
         return False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
-        shown = getattr(response, "context_data", {}).get("cl")
-        if shown:
-            audit.record(
-                actor=request.user, action="admin.listed", subject=self.model._meta.label, count=len(shown.result_list)
-            )
-        return response
-
-    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
-        obj = self.get_object(request, object_id)
-        if obj:
-            audit.record(actor=request.user, action="admin.read", subject=_subject(obj))
-        return super().change_view(request, object_id, *args, **kwargs)
 
 
 def label(text: str, colour: str) -> str:

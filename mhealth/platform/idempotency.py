@@ -87,11 +87,15 @@ def _begin(owner: str, request: HttpRequest, key: str) -> IdempotencyRecord:
     """The record of an earlier request to replay, or a new one without status. Raises KeyReused, TwinInFlight."""
     digest = hashlib.sha256(b"\0".join([request.get_full_path().encode(), request.body])).hexdigest()
     IdempotencyRecord.objects.filter(owner=owner, key=key, created_at__lt=timezone.now() - KEPT).delete()
-    try:
-        with transaction.atomic():
-            return IdempotencyRecord.objects.create(owner=owner, route=request.path, key=key, request_digest=digest)
-    except IntegrityError:
-        return _known(IdempotencyRecord.objects.get(owner=owner, route=request.path, key=key), digest)
+    mine = {"owner": owner, "route": request.path, "key": key}
+    for _ in range(2):  # a twin that failed takes its record away: between our two looks it may be gone
+        try:
+            with transaction.atomic():
+                return IdempotencyRecord.objects.create(**mine, request_digest=digest)
+        except IntegrityError:
+            if twin := IdempotencyRecord.objects.filter(**mine).first():
+                return _known(twin, digest)
+    raise TwinInFlight()
 
 
 def _known(record: IdempotencyRecord, digest: str) -> IdempotencyRecord:

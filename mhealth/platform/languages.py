@@ -14,11 +14,13 @@ def accepted(request: HttpRequest) -> list[str]:
 
 def choose(languages: Iterable[str], available: Collection[str]) -> str:
     """The first wanted language there is; else English, else whatever there is, else ""."""
-    for language in [*languages, "en"]:
-        short = language.lower().split("-")[0]
-        if short in available:
-            return short
-    return next(iter(sorted(available)), "")
+    return first([*languages, "en"], available) or next(iter(sorted(available)), "")
+
+
+def first(languages: Iterable[str], available: Collection[str]) -> str:
+    """The first wanted language there is; "" where there is none of them."""
+    shorts = (language.lower().split("-")[0] for language in languages)
+    return next((short for short in shorts if short in available), "")
 
 
 def wanted(request: HttpRequest, participant) -> list[str]:

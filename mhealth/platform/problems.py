@@ -40,6 +40,7 @@ class Problem(exceptions.APIException):
     default_code = "conflict"
     title = "Conflict"
     headers: dict[str, str] = {}
+    members: dict[str, object] = {}  # extension members, RFC 9457 section 3.2
 
 
 class TryAgainLater(Problem):
@@ -88,7 +89,7 @@ class ProblemFormatter(ExceptionFormatter):
         else:
             title, detail = getattr(self.exc, "title", "Request refused"), errors[0].detail
         fields = [{"pointer": pointer(e.attr), "code": e.code, "detail": e.detail} for e in errors] if invalid else None
-        return body(self.exc.status_code, code, title, detail, fields)
+        return body(self.exc.status_code, code, title, detail, fields) | getattr(self.exc, "members", {})
 
 
 def body(status_code: int, code: str, title: str, detail: str, errors: list[dict] | None = None) -> dict:
@@ -127,7 +128,7 @@ def plain(status_code: int, code: str, detail: str = "", **headers: str) -> Json
 def of(problem: Problem) -> JsonResponse:
     """The answer to a named problem outside of REST framework's views."""
     members = body(problem.status_code, problem.default_code, problem.title, str(problem.detail))
-    return _sent(members, problem.headers)
+    return _sent(members | problem.members, problem.headers)
 
 
 def _sent(members: dict, headers: dict[str, str]) -> JsonResponse:

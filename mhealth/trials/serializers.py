@@ -2,6 +2,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from mhealth.people.models import Participant
+from mhealth.platform.moments import ToldMoment
 from mhealth.trials import checks
 from mhealth.trials.models import AdverseEvent, Arm, Deviation, Enrolment, Trial, UnblindingRequest, Withdrawal
 
@@ -100,6 +101,7 @@ class EnrolmentChoice(serializers.PrimaryKeyRelatedField):
 
 class NoteSerializer(serializers.ModelSerializer):
     enrolment = EnrolmentChoice()
+    happened_at = ToldMoment()
     words = serializers.CharField(max_length=WORDS_LIMIT, allow_blank=True)
 
 

@@ -1,4 +1,5 @@
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -228,3 +229,17 @@ def test_a_severe_risk_brings_the_crisis_card_and_hides_what_is_not_grounding(sh
 
 def _reviewer(shelf):
     return shelf["five-senses"].versions.get().approved_by
+
+
+def test_the_clock_of_an_event_is_judged_as_that_of_a_check_in(shelf, ada, phone):
+    decision, client = offered(ada), phone(ada)
+    url, now = f"{URL}{decision.pk}/events/", timezone.now()
+    flat = client.post(url, event() | {"at": "1970-01-01T00:00:00Z"})
+    assert (flat.status_code, flat.json()["errors"][0]["pointer"]) == (422, "/at")
+    assert not decision.events.exists()
+    ahead = client.post(url, event() | {"at": (now + timedelta(days=400)).isoformat()})
+    assert ahead.status_code == 201
+    assert abs(decision.events.get().at - now) < timedelta(minutes=1), "our time stands in for a clock that is ahead"
+    near = event() | {"at": (now + timedelta(minutes=9)).isoformat()}
+    assert client.post(url, near).status_code == 201
+    assert decision.events.get(pk=near["id"]).at == now + timedelta(minutes=9)

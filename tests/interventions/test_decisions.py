@@ -9,6 +9,7 @@ from interventions import context, policies, services
 from interventions.models import Decision, DecisionEvent, Version
 from interventions.validation import State
 from mhealth.checkins.models import Correction
+from mhealth.people import rights
 from mhealth.platform import embedded
 from mhealth.platform.leases import WorkStatus
 from mhealth.platform.models import DataKey
@@ -377,3 +378,33 @@ def test_versions_of_every_state_but_published_stay_out_of_offers(shelf, ada):
         Version.objects.filter(pk=version.pk).update(state=state)
         reasons = closed(asked(ada)).get("slow-breathing", ["not a candidate"])
         assert (reasons == []) == (state == State.PUBLISHED)
+
+
+class OnlyThisPolicyFails(Exception):
+    pass
+
+
+@pytest.mark.parametrize("policy", ["personalised", "fixed_sequence"])
+def test_a_fault_of_one_policy_says_nothing_of_the_arm_in_the_table(shelf, ada, monkeypatch, policy):
+    def fails(**_kwargs):
+        raise OnlyThisPolicyFails(policy)
+
+    monkeypatch.setattr("interventions.policies.choose", fails)
+    with pytest.raises(OnlyThisPolicyFails):
+        asked(ada)
+    row = Decision.objects.get()
+    assert row.status == WorkStatus.QUEUED
+    assert row.fault == "could not be decided: see the worker's log"
+
+
+def test_a_decision_in_the_making_when_a_person_is_erased_is_not_stored(shelf, ada, monkeypatch):
+    choose = policies.choose
+
+    def erased_before(**kwargs):
+        monkeypatch.undo()
+        rights.erase(ada)
+        return choose(**kwargs)
+
+    monkeypatch.setattr("interventions.policies.choose", erased_before)
+    decision = asked(ada)
+    assert (decision.sealed_record, decision.version, decision.outcome) == (None, None, "")

@@ -122,6 +122,31 @@ def test_planning_again_adds_only_what_is_new(ada, loaded):
     assert [row.name for row in again] == ["baseline", "week 8", "week 16"]
 
 
+def test_two_plans_of_one_person_may_use_the_same_names(ada, loaded):
+    """A second trial plans a baseline of its own, and never the first one's twice."""
+    first, second = (
+        services.plan(
+            participant=ada,
+            instrument_slug="dass21",
+            schedule=SCHEDULE,
+            start_date=start,
+            plan_name=f"trials.Trial/{n}",
+        )
+        for n, start in ((1, date(2026, 3, 2)), (2, date(2026, 11, 2)))
+    )
+    assert [row.name for row in second] == ["baseline", "week 8"]
+    assert {row.pk for row in first}.isdisjoint(row.pk for row in second)
+    assert second[0].opens_at.date() == date(2026, 11, 2)
+    again = services.plan(
+        participant=ada,
+        instrument_slug="dass21",
+        schedule=SCHEDULE,
+        start_date=date(2026, 11, 9),
+        plan_name="trials.Trial/2",
+    )
+    assert again == second
+
+
 def test_an_instrument_nobody_loaded_cannot_be_planned(ada, loaded):
     with pytest.raises(services.UnknownInstrument):
         services.plan(participant=ada, instrument_slug="phq9", schedule=SCHEDULE, start_date=date(2026, 11, 2))

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import translation
 
-from mhealth.outcomes import services
-from mhealth.outcomes.models import Response
+from mhealth.outcomes import checks, services
+from mhealth.outcomes.models import InstrumentVersion, Response
+from mhealth.platform import problems
+from mhealth.platform.health import Missing, findings
+from mhealth.safety.models import RiskEvent
 from tests import factories
 from tests.outcomes.instruments import answers
 
@@ -81,7 +85,7 @@ def test_other_answers_are_a_conflict_that_says_the_first_stand(ada, phone, load
     other = send(client, occasion, answers(q3=3))
     assert other.status_code == 409
     assert other["Content-Type"] == "application/problem+json"
-    assert other.json()["type"].endswith("answers-differ")
+    assert (kind(other), other.json()["stored"]) == ("answers-differ", True)
     assert Response.objects.for_analysis().get().answers == answers(q3=2)
 
 
@@ -103,20 +107,96 @@ def test_an_impossible_value_is_refused_with_a_pointer_to_it(ada, phone, loaded,
     assert send(client, occasion, answers(q21=3, q1=None)).status_code == 201
 
 
-def test_a_closed_window_is_said_plainly_and_nothing_is_lost(ada, phone, loaded):
-    closed = plan(ada, 30)
-    late = send(phone(ada), closed, answers(q3=1))
-    assert late.status_code == 201
-    assert late.json()["in_window"] is False
-    assert late.json()["detail"].startswith("This questionnaire was closed when you answered it.")
+def kind(response) -> str:
+    return response.json()["type"].removeprefix("urn:mhealth:problem:")
+
+
+def test_a_closed_window_is_a_problem_that_says_the_answers_are_kept(ada, phone, loaded):
+    closed, client = plan(ada, 30), phone(ada)
+    late = send(client, closed, answers(q3=1, q21=3))
+    assert (late.status_code, kind(late), late.json()["stored"]) == (409, "occasion-closed", True)
+    assert late["Content-Type"] == "application/problem+json"
+    assert late.json()["detail"].startswith("This questionnaire was closed when you answered it. Your answers are kept")
+    kept = Response.objects.get()
+    assert (kept.answers, kept.why_out) == (answers(q3=1, q21=3), "too_late")
+    assert RiskEvent.objects.get(rule="dass21.item_21").participant == ada, "screened like all others"
+    again = send(client, closed, answers(q3=1, q21=3))
+    assert again.json() == late.json() | {"request_id": again.json()["request_id"]}
+    assert Response.objects.count() == 1
+    inside = send(client, plan(ada, 1, "now"), answers(q3=1))
+    assert (inside.status_code, inside.json()["in_window"]) == (201, True)
+
+
+def test_answers_before_the_window_are_a_problem_and_the_right_time_is_still_to_come(ada, phone, loaded):
+    early = send(phone(ada), plan(ada, -10), answers(q3=1))
+    assert (early.status_code, kind(early), early.json()["stored"]) == (409, "occasion-not-open", True)
+    assert "answer it again once it is open" in early.json()["detail"]
     assert Response.objects.get().answers == answers(q3=1)
 
 
-def test_what_became_of_the_answers_is_said_in_the_persons_language(ada, phone, loaded):
+def test_answers_given_inside_that_arrive_a_week_too_late_are_told_so(ada, phone, loaded):
+    closed = plan(ada, 30)
+    late = send(phone(ada), closed, answers(), at=closed.closes_at - timedelta(hours=1))
+    assert (late.status_code, kind(late)) == (409, "occasion-closed")
+    assert late.json()["detail"].startswith("Your answers reached us more than a week after")
+    assert Response.objects.get().why_out == "received_too_late"
+
+
+@pytest.mark.parametrize(("days_ago", "language"), [(30, "de"), (-10, "es")])
+def test_what_became_of_the_answers_is_said_in_the_persons_language(ada, phone, loaded, days_ago, language):
     client = phone(ada)
-    client.credentials(**client._credentials, HTTP_ACCEPT_LANGUAGE="de")
-    late = send(client, plan(ada, 30), answers())
-    assert late.json()["detail"].startswith("Dieser Fragebogen war geschlossen")
+    client.credentials(**client._credentials, HTTP_ACCEPT_LANGUAGE=language)
+    refused = send(client, plan(ada, days_ago), answers())
+    assert refused["Content-Language"] == language
+    starts = {"de": "Dieser Fragebogen war geschlossen", "es": "Este cuestionario aún no estaba abierto"}
+    assert refused.json()["detail"].startswith(starts[language])
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_the_late_arrival_is_translated_too(language):
+    with translation.override(language):
+        assert problems.translated(services.OccasionClosed.received_too_late)[1] == language
+
+
+def test_a_phone_that_says_1970_is_told_that_its_clock_is_wrong(ada, phone, loaded):
+    occasion, client = plan(ada, 1), phone(ada)
+    refused = send(client, occasion, answers(), at=datetime(1970, 1, 1, tzinfo=UTC))
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/answered_at"]
+    assert not Response.objects.exists()
+    assert send(client, occasion, answers()).status_code == 201
+
+
+def test_a_questionnaire_without_a_text_in_my_language_comes_in_that_of_the_study(ada, study, phone, loaded):
+    plan(ada, 1)
+    version = loaded_version("dass21")
+    version.texts = {"de": version.texts["de"]}
+    version.save()
+    study.languages = ["de"]
+    study.save()
+    shown = phone(ada).get(URL)
+    assert shown.json()["instruments"][0]["language"] == "de"
+    assert shown["Content-Language"] == "de"
+
+
+@pytest.mark.parametrize("texts", [{}, {"fr": {}}, {"en": {"title": "half a text"}}], ids=["none", "other", "half"])
+def test_a_questionnaire_that_nobody_can_be_shown_is_left_out_and_the_operator_is_told(ada, phone, loaded, texts):
+    plan(ada, 1), plan(ada, 1, slug="sus")
+    assert checks.check_texts() == "there for everybody who is asked"
+    version = loaded_version("dass21")
+    version.texts = texts
+    version.save()
+    body = phone(ada).get(URL)
+    assert body.status_code == 200
+    assert [row["instrument"] for row in body.json()["occasions"]] == ["sus"]
+    assert [row["slug"] for row in body.json()["instruments"]] == ["sus"]
+    with pytest.raises(Missing, match="dass21 .* has no text in en"):
+        checks.check_texts()
+    assert any(what == "questionnaires" and not there for what, there, _ in findings())
+
+
+def loaded_version(slug: str) -> InstrumentVersion:
+    return InstrumentVersion.objects.get(instrument__slug=slug)
 
 
 def test_answers_of_yesterday_count_although_the_window_has_closed_since(ada, phone, loaded):
@@ -168,4 +248,9 @@ def test_who_has_left_gets_a_clear_problem(ada, phone, loaded):
     ada.status, ada.stopped_at = "stopped", datetime.now(UTC) - timedelta(minutes=5)
     ada.save()
     refused = send(client, occasion, answers())
-    assert (refused.status_code, refused.json()["type"].split(":")[-1]) == (403, "participation-ended")
+    assert (refused.status_code, kind(refused), refused.json()["stored"]) == (403, "participation-ended", False)
+    assert not Response.objects.exists()
+    ada.status = "erased"
+    ada.save()
+    before = send(client, occasion, answers(), at=datetime.now(UTC) - timedelta(minutes=10))
+    assert (before.status_code, Response.objects.exists()) == (403, False), "nothing comes in after an erasure"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from mhealth.people.models import Consent
@@ -130,3 +130,32 @@ def test_twins_at_the_same_moment_are_done_once(shared_database):
         assert pool.submit(then_close, Consent.objects.count).result() == before + 1
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+
+
+class VanishingTwin:
+    """A twin whose record is gone whenever we look for it, and there whenever we write: so many times, then no more."""
+
+    def __init__(self, monkeypatch, times: int) -> None:
+        self.left, self.create = times, IdempotencyRecord.objects.create
+        monkeypatch.setattr(IdempotencyRecord.objects, "create", self)
+
+    def __call__(self, **fields):
+        if self.left:
+            self.left -= 1
+            raise IntegrityError("one_answer_per_key")
+        return self.create(**fields)
+
+
+def test_a_twin_that_fails_and_takes_its_record_away_leaves_the_work_to_us(ada, monkeypatch):
+    VanishingTwin(monkeypatch, times=1)
+    assert sign_in_as(ada).post(CONSENTS, WITHDRAW, headers=KEY).status_code == 201
+    assert IdempotencyRecord.objects.get().status == 201
+
+
+def test_twins_that_fail_one_after_the_other_are_said_to_be_in_flight(ada, monkeypatch):
+    before = Consent.objects.count()
+    VanishingTwin(monkeypatch, times=2)
+    refused = sign_in_as(ada).post(CONSENTS, WITHDRAW, headers=KEY)
+    assert (refused.status_code, kind(refused), refused["Retry-After"]) == (409, "twin-in-flight", "1")
+    assert Consent.objects.count() == before
+    assert sign_in_as(ada).post(CONSENTS, WITHDRAW, headers=KEY).status_code == 201

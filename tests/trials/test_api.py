@@ -201,3 +201,32 @@ def test_the_trial_is_unblinded_after_its_end_and_with_a_locked_plan(phone, ada,
     phone(tess).post(f"{BASE}unblinding-requests/{asked.json()['id']}/decision/", {"approve": True})
     assert not services.is_masked_for(carol, ada)
     assert Trial.objects.get().unblinded_at > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("kind", ["adverse-events", "deviations"])
+def test_when_something_happened_is_judged_by_the_rule_for_all_told_moments(phone, tom, ada, trial, kind):
+    enrolment = factories.candidate(ada, trial)
+    fields = EVENT if kind == "adverse-events" else {"kind": "window", "major": False, "words": "two days late"}
+    sent = fields | {"enrolment": str(enrolment.pk), "happened_at": "1970-01-01T00:00:00Z"}
+    refused = phone(tom).post(f"{BASE}{kind}/", sent)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/happened_at")
+    made = phone(tom).post(f"{BASE}{kind}/", sent | {"happened_at": "2126-11-20T10:00:00Z"})
+    assert made.status_code == 201
+    assert datetime.fromisoformat(made.json()["happened_at"]) <= datetime.now(UTC)
+    past = phone(tom).post(f"{BASE}{kind}/", sent | {"happened_at": "2026-11-20T10:00:00Z"})
+    assert past.json()["happened_at"] == "2026-11-20T10:00:00Z"
+
+
+def test_a_person_who_was_in_a_trial_before_gets_all_questionnaires_of_the_next(ada, trial, study):
+    before = factories.candidate(ada, trial)
+    factories.answer_newest(ada, [1] * 21)
+    services.allocate(enrolment=before)
+    services.close(trial=trial)
+    second = factories.running(study, slug="calm-2")
+    first_names = sorted(ada.occasions.values_list("name", flat=True))
+    enrolment = services.enrol(participant=ada, trial=second)
+    assert ada.occasions.filter(plan=f"trials.Trial/{second.pk}").count() == 1
+    factories.answer_newest(ada, [1] * 21)
+    services.allocate(enrolment=enrolment)
+    planned = ada.occasions.filter(plan=f"trials.Trial/{second.pk}").values_list("name", flat=True)
+    assert sorted(planned) == first_names

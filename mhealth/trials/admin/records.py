@@ -2,19 +2,17 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from rest_framework.exceptions import APIException
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
-from mhealth.platform import audit
-from mhealth.platform.admin import plain
+from mhealth.platform.admin import ReadAuditedAdmin, plain
 from mhealth.trials import services
 from mhealth.trials.admin.base import ReadOnly, step_dialog
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest
 
 
 @admin.register(Enrolment)
-class EnrolmentAdmin(ReadOnly, ModelAdmin):
+class EnrolmentAdmin(ReadOnly, ReadAuditedAdmin):
     """Who is in a trial and since when; never in which arm."""
 
     list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
@@ -25,14 +23,8 @@ class EnrolmentAdmin(ReadOnly, ModelAdmin):
     ordering = ["-enrolled_at"]
 
 
-class NoteAdmin(ReadOnly, ModelAdmin):
+class NoteAdmin(ReadOnly, ReadAuditedAdmin):
     ordering = ["-recorded_at"]
-
-    def change_view(self, request: HttpRequest, object_id: str, *args: object, **kwargs: object) -> HttpResponse:
-        note = self.get_object(request, object_id)
-        if note:
-            audit.record(actor=request.user, action="trial.note_read", subject=f"{note._meta.label}/{note.pk}")
-        return super().change_view(request, object_id, *args, **kwargs)
 
 
 @admin.register(AdverseEvent)
@@ -50,7 +42,7 @@ class DeviationAdmin(NoteAdmin):
 
 
 @admin.register(UnblindingRequest)
-class UnblindingRequestAdmin(ReadOnly, ModelAdmin):
+class UnblindingRequestAdmin(ReadOnly, ReadAuditedAdmin):
     """Who asked and who decided. The arm itself is told through the API, to the one who asked, and recorded."""
 
     list_display = ["trial", "enrolment", "status", "asked_by", "asked_at", "decided_by", "decided_at"]

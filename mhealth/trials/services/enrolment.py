@@ -133,7 +133,8 @@ def repeat_baseline(*, enrolment: Enrolment, by: object = "system") -> Occasion:
         raise EnrolmentEnded()
     slug = enrolment.trial.baseline_instrument
     first = schedule.lines_from(enrolment.trial.schedule, schedule.ENROLMENT)[slug][-1]
-    times = enrolment.participant.occasions.filter(version__instrument__slug=slug).count()
+    mine = enrolment.participant.occasions.filter(plan=subject_of(enrolment.trial))
+    times = mine.filter(version__instrument__slug=slug).count()
     line = first | {"name": f"{first['name']} {times + 1}", "day": 0}
     occasion = _plan_lines(enrolment, slug, [line], timezone.now())[0]
     audit.record(actor=by, action="trial.baseline_repeated", subject=subject_of(enrolment))
@@ -248,4 +249,5 @@ def _plan_lines(enrolment: Enrolment, instrument_slug: str, lines: list[dict], a
         instrument_slug=instrument_slug,
         schedule=lines,
         start_date=at.astimezone(ZoneInfo(enrolment.participant.zone)).date(),
+        plan_name=subject_of(enrolment.trial),
     )

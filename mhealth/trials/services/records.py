@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mhealth.people.models import User
-from mhealth.platform import audit
+from mhealth.platform import audit, moments
 from mhealth.platform.problems import Problem
 from mhealth.trials.models import AdverseEvent, Arm, Deviation, Enrolment, Trial, UnblindingRequest
 from mhealth.trials.services.setup import WrongState, subject_of
@@ -39,6 +39,7 @@ def record_deviation(
 
 
 def _record(note, words: str, action: str):
+    note.happened_at, _ = moments.believed(note.happened_at, timezone.now())
     note.words = words
     note.save(force_insert=True)
     audit.record(actor=note.recorded_by, action=action, subject=subject_of(note.enrolment))
