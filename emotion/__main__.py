@@ -1,4 +1,4 @@
-"""Command line: `python -m emotion train | evaluate | analyse | card | release | export`."""
+"""Command line: `python -m emotion train | evaluate | analyse | card | release | export | bench`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from emotion.bench import BENCHES, BenchFailed, Place, measure
+from emotion.bench.cells import BadLine
 from emotion.checkpoint import BadCheckpoint, NoModel, default_path, read_card
 
 
@@ -85,6 +87,17 @@ def parser() -> Parser:
     export.add_argument("what", nargs="?", choices=("face", "voice", "detector", "all"), default="all")
     export.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
     export.set_defaults(run=run_export)
+
+    bench = commands.add_parser("bench", help="run a benchmark as resumable cells and report it")
+    bench.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    bench.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data sets")
+    bench.add_argument("--out", type=Path, required=True, metavar="DIR", help="raw lines go to DIR/raw, figures to DIR")
+    bench.add_argument("--cache", type=Path, default=Path("var/bench"), metavar="DIR", help="features, half-done cells")
+    bench.add_argument("--quick", action="store_true", help="the slice of a few minutes")
+    bench.add_argument("--resume", action="store_true", help="keep the cells that are finished")
+    bench.add_argument("--minutes", type=_amount, help="start no cell after this many minutes")
+    bench.add_argument("--only", default="", metavar="WORDS", help="cells whose name holds all these words")
+    bench.set_defaults(run=run_bench)
     return root
 
 
@@ -220,6 +233,27 @@ def run_export(options: argparse.Namespace) -> None:
     for modality in ("face", "voice"):
         if options.what in (modality, "all"):
             _tell_written(export.export(options.model or default_path(modality)))
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    from emotion.data.clips import DataMissing
+
+    if not options.data.is_dir():
+        raise BadInput(f"{options.data} is not a folder")
+    asked = {name: getattr(options, name) for name in ("quick", "resume", "minutes", "only")}
+    try:
+        place = Place(options.data, options.cache)
+        print(measure(options.bench, options.out, place=place, heard=_tell, **asked))
+    except (BenchFailed, BadLine, DataMissing) as problem:
+        raise BadInput(str(problem)) from problem
+    except ModuleNotFoundError as missing:
+        raise BadInput(f"{missing.name} is not installed: `pip install .[emotion]`") from missing
+    except OSError as problem:
+        raise BadInput(f"{problem.filename or options.out}: {problem.strerror}") from problem
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _tell_written(*paths: Path) -> None:
