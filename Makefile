@@ -3,23 +3,32 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := web,emotion,recommender,dev
+EXTRAS := web,emotion,recommender,research,dev
 
 .PHONY: help install demo test run worker beat lint format schema
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(INSTALLED): pyproject.toml constraints.txt
+define install
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$(1)]"
+endef
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call install,$(EXTRAS))
+	@touch $@ $(SERVING)
+
+$(SERVING): pyproject.toml constraints.txt  # what the demo needs: no torch, a quarter of the size
+	$(call install,web,serving)
 	@touch $@
 
 install: $(INSTALLED)  ## make .venv, install the tested set, write fresh secrets to var/env
 	@$(BIN)/python -m mhealth.newenv
 
-demo: install  ## play a study through the real HTTP API; DEMO=once ends after the story; FACE=, VOICE= take yours
+demo: $(SERVING)  ## play a study through the real HTTP API; DEMO=once ends after the story; FACE=, VOICE= take yours
+	@$(BIN)/python -m mhealth.newenv
 	@$(BIN)/python manage.py demo $(if $(FACE),--face "$(FACE)") $(if $(VOICE),--voice "$(VOICE)") $(if $(filter once,$(DEMO)),--once)
 
 test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
