@@ -1,17 +1,20 @@
 """The demo study, loaded through the rooms' own services. Loading it again changes nothing."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.utils import timezone
 
 from interventions import services as interventions
 from mhealth.outcomes.instruments import load_instruments
 from mhealth.people.models import CareTeam, Consent, ConsentDocument, Participant, Study, StudyMember, User
 from mhealth.platform.models import DataKey
 from mhealth.safety.crisis import load_crisis_resources
+from mhealth.safety.models import Duty
 from mhealth.trials import services as trials
 from mhealth.trials.models import Arm, Trial
 
@@ -49,6 +52,7 @@ def load(folder: Path = FIXTURES) -> Study:
         _staff(study, member)
     for person in people["participants"]:
         _participant(study, person)
+    _rota(study)
     _activities(folder)
     _trial(study)
     return study
@@ -87,6 +91,14 @@ def _staff(study: Study, content: dict) -> None:
         CareTeam.objects.get(study=study, name=team).clinicians.add(account)
     else:
         StudyMember.objects.get_or_create(study=study, user=account)
+
+
+def _rota(study: Study) -> None:
+    """Somebody is on call for the next fortnight, so that the demo does not warn of uncovered hours."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    on_call = User.objects.filter(care_teams__study=study).order_by("pk").first()
+    for starts_at, ends_at in Duty.objects.uncovered(study, today, today + timedelta(days=14)):
+        Duty.objects.create(study=study, clinician=on_call, starts_at=starts_at, ends_at=ends_at)
 
 
 def _participant(study: Study, content: dict) -> None:
