@@ -6,6 +6,7 @@ Shapes:  U people   N activities
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse
 
 FOLDS = 5
 
@@ -39,13 +40,18 @@ class Ease:
 
     def fit(self, x: np.ndarray) -> Ease:
         """x: (U, N) non-negative strengths of engagement."""
-        x = np.asarray(x, dtype=np.float64)
-        self.weights_ = ease_weights(x.T @ x, self.regularisation)
+        self.weights_ = ease_weights(gram_of(x), self.regularisation)
         return self
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """Return (U, N)."""
         return np.asarray(x, dtype=np.float64) @ self.weights_
+
+
+def gram_of(x: np.ndarray) -> np.ndarray:
+    """X'X, (N, N): most of a table of interactions is empty, and the product runs over what is there."""
+    sparse = scipy.sparse.csr_array(np.asarray(x, dtype=np.float64))
+    return np.asarray((sparse.T @ sparse).todense())
 
 
 def ease_weights(gram: np.ndarray, regularisation: float) -> np.ndarray:
@@ -68,8 +74,8 @@ def cross_fitted_weights(x: np.ndarray, regularisation: float, seed: int, folds:
     """
     x = np.asarray(x, dtype=np.float64)
     fold = folds_of(len(x), seed, folds)
-    gram = x.T @ x
-    weights = [ease_weights(gram - x[fold == f].T @ x[fold == f], regularisation) for f in range(folds)]
+    gram = gram_of(x)
+    weights = [ease_weights(gram - gram_of(x[fold == f]), regularisation) for f in range(folds)]
     return fold, np.stack(weights)
 
 

@@ -110,7 +110,9 @@ def _without_emotion(model):
     """A copy whose every weight on an emotion column is cut out."""
     other = Recommender(model.config, model.seed)
     other.__dict__.update(model.__dict__)
-    network = type(model.network_)(model.config, len(model.activities_), len(model.attribute_names_), len(COLUMNS))
+    network = type(model.network_)(
+        model.config, len(model.activities_), len(model.reader_.attribute_names), len(COLUMNS)
+    )
     network = network.to(torch.float64)
     network.load_state_dict(model.network_.state_dict())
     with torch.no_grad():
@@ -144,7 +146,7 @@ def test_without_history_the_latent_state_is_the_prior_of_the_context(with_deep_
     fearful, sad = (_expected_z(with_deep_part, [], context) for context in (FEARFUL, SAD))
     assert not torch.allclose(fearful, sad)
     network = with_deep_part.network_
-    batch = with_deep_part._batch(*with_deep_part._asked([([], SAD, None)]), with_deep_part.ease_)
+    batch = with_deep_part.reader_.batch(*with_deep_part.reader_.asked([([], SAD, None)]), with_deep_part.ease_)
     with torch.no_grad():
         _, _, present = network.encode(batch, network.keys(with_deep_part.items_))
         log_weights, means, _ = network.prior_parts(present)
@@ -152,17 +154,17 @@ def test_without_history_the_latent_state_is_the_prior_of_the_context(with_deep_
 
 
 def _expected_z(model, history, context):
-    people, moments = model._asked([(history, context, None)])
-    batch = model._batch(people, moments, model.ease_)
+    people, moments = model.reader_.asked([(history, context, None)])
+    batch = model.reader_.batch(people, moments, model.ease_)
     with torch.no_grad():
         return model.network_.expected_z(batch, model.network_.keys(model.items_))
 
 
 def test_attention_ignores_padding_and_older_deliveries_count_less(with_deep_part, data):
     network, history = with_deep_part.network_, data[0][0]
-    one = with_deep_part._batch(*with_deep_part._asked([(history[:3], SAD, None)]), with_deep_part.ease_)
-    both = with_deep_part._batch(
-        *with_deep_part._asked([(history[:3], SAD, None), (history, SAD, None)]), with_deep_part.ease_
+    one = with_deep_part.reader_.batch(*with_deep_part.reader_.asked([(history[:3], SAD, None)]), with_deep_part.ease_)
+    both = with_deep_part.reader_.batch(
+        *with_deep_part.reader_.asked([(history[:3], SAD, None), (history, SAD, None)]), with_deep_part.ease_
     )
     keys = network.keys(with_deep_part.items_)
     with torch.no_grad():

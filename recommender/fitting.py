@@ -1,0 +1,204 @@
+"""How the attention VAE learns: three nested models, each kept only if held-out ranking says so.
+
+EASE alone; then all linear parts; then the deep part, which must rank better by a paired test. What a model is
+judged on is later in time (a decision log) or other people (a table).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from recommender.histories import Moment, People, Reader, by_fold, chunks, targets_of
+from recommender.linear import cross_fitted_weights, ease_weights, gram_of
+from recommender.metrics import ranking_metrics
+from recommender.network import Batch, Items, Network, Targets
+
+Batches = Callable[[np.random.Generator], Iterator[tuple[Batch, Targets]]]
+Judge = Callable[[], np.ndarray]  # held-out NDCG per person, (P,)
+JUDGED_TOGETHER = 1024
+
+
+@dataclass
+class Fitted:
+    """ease: (N, N) from all data.   report: what the validation kept, and with which figures."""
+
+    ease: np.ndarray
+    report: dict[str, Any]
+
+
+def fit_log(network: Network, reader: Reader, people: People, moments: list[Moment], seed: int) -> Fitted:
+    """Train on the first four fifths of the time, judge on the last, then refit EASE on all of it."""
+    config, items = network.config, reader.items()
+    cut = float(np.quantile([m.at_s for m in moments], 0.8)) if len(moments) > 4 else math.inf
+    past = reader.table_until(people, cut)
+    fold, crossed = cross_fitted_weights(past, config.regularisation, seed)
+    ease = ease_weights(gram_of(past), config.regularisation)
+    train = [m for m in moments if m.at_s < cut]
+    held_out = [m for m in moments if m.at_s >= cut and m.weight > 0]
+
+    def batches(rng: np.random.Generator) -> Iterator[tuple[Batch, Targets]]:
+        for chosen in chunks(rng.permutation(len(train)), _batch_size(len(train), config.batch)):
+            part = [train[i] for i in chosen]
+            batch = reader.batch(people, part, crossed, fold[[m.person for m in part]])
+            yield reader.without_some_check_ins(batch, config.modality_dropout, rng), targets_of(part, len(items.ids))
+
+    parts = [[held_out[i] for i in chosen] for chosen in chunks(np.arange(len(held_out)), JUDGED_TOGETHER)]
+    judged = [(part, reader.batch(people, part, ease)) for part in parts]
+    report = _train(network, items, batches, lambda: _ndcg_of_moments(network, items, judged), len(train), seed)
+    full = reader.table_until(people, math.inf)
+    return Fitted(ease_weights(gram_of(full), config.regularisation), report)
+
+
+def fit_table(network: Network, reader: Reader, x: np.ndarray, seed: int, shown=None, wanted=None) -> Fitted:
+    """Train on random shares of each row of x, (U, N), and judge on validation rows, (V, N) each.
+
+    shown: what is given of them.   wanted: what should be ranked high. Without them a tenth of the people is held out.
+    """
+    config, items, fitted = network.config, reader.items(), x
+    if shown is None or wanted is None:
+        fitted, shown, wanted = _hold_out_people(x, np.random.default_rng(seed))
+    able = (wanted > 0).any(axis=1)
+    shown, wanted = np.asarray(shown, dtype=float)[able], wanted[able] > 0
+    fold, crossed = cross_fitted_weights(fitted, config.regularisation, seed)
+    crossed = crossed.astype(np.float32)
+    ease = ease_weights(gram_of(fitted), config.regularisation)
+    rows = np.flatnonzero((fitted > 0).sum(axis=1) > 1)
+
+    def batches(rng: np.random.Generator) -> Iterator[tuple[Batch, Targets]]:
+        for chosen in chunks(rng.permutation(rows), _batch_size(len(rows), config.batch)):
+            kept = fitted[chosen] * (rng.random((len(chosen), x.shape[1]), dtype=np.float32) < config.keep)
+            target = (fitted[chosen] > 0) & (kept == 0)
+            batch = reader.table_batch(kept, by_fold(kept, crossed, fold[chosen]))
+            yield batch, Targets(torch.tensor(target, dtype=torch.float32), torch.from_numpy(kept > 0))
+
+    scores = by_fold(shown, ease, np.zeros(len(shown), dtype=int)).astype(np.float32)
+    parts = list(chunks(np.arange(len(shown)), JUDGED_TOGETHER))
+    judged = [reader.table_batch(shown[part], scores[part]) for part in parts]
+    k = min(100, x.shape[1])
+
+    def judge() -> np.ndarray:
+        ranked = [total(network, batch, items, items) for batch in judged]
+        values = [
+            ranking_metrics(logits, shown[part] > 0, wanted[part], ks=(k,))["ndcg", k]
+            for part, logits in zip(parts, ranked, strict=True)
+        ]
+        return np.concatenate(values) if values else np.zeros(0)
+
+    report = _train(network, items, batches, judge, len(rows), seed)
+    return Fitted(ease_weights(gram_of(x), config.regularisation), report)
+
+
+@torch.no_grad()
+def total(network: Network, batch: Batch, items: Items, known: Items) -> np.ndarray:
+    """Logits of a batch, (B, N)."""
+    named = network.logits(batch, items, known).values()
+    return torch.stack([part.expand(len(batch.context), len(items.ids)) for part in named]).sum(dim=0).numpy()
+
+
+def _train(network: Network, items: Items, batches: Batches, judge: Judge, examples: int, seed: int) -> dict[str, Any]:
+    config = network.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        start = _state(network)
+        base = judge()
+        _descend(network, network.linear_parameters, items, batches, judge, seed, deep=False)
+        linear = judge()
+        if linear.size and linear.mean() < base.mean():
+            network.load_state_dict(start)
+            linear = base
+        kept, deep, p = _state(network), linear, 1.0
+        if config.deep and linear.size > 4:
+            with torch.no_grad():
+                network.gain.fill_(0.0)
+            _descend(network, network.deep_parameters, items, batches, judge, seed, deep=True)
+            deep = judge()
+            p = _paired_p(deep, linear)
+        stays = bool(p < config.significance)
+        if not stays:
+            network.load_state_dict(kept)
+    network.eval()
+    return {
+        "examples": examples,
+        "judged": int(base.size),
+        "ndcg_ease": _mean(base),
+        "ndcg_linear": _mean(linear),
+        "ndcg_deep": _mean(deep),
+        "deep_p": p,
+        "deep_stays": stays,
+    }
+
+
+def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, judge: Judge, seed: int, deep: bool):
+    """AdamW with early stopping by the held-out ranking; ends at the best epoch."""
+    config = network.config
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    rng, noise = np.random.default_rng([seed, deep]), torch.Generator().manual_seed(seed)
+    best, best_state, waited = _mean(judge()) or 0.0, _state(network), 0
+    for _ in range(config.epochs):
+        network.train()
+        for batch, targets in batches(rng):
+            loss = network.loss(batch, targets, items, noise, deep)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+        network.eval()
+        value = _mean(judge())
+        if value is None:  # nothing to judge by: a fixed number of passes
+            best_state = _state(network)
+        elif value > best:
+            best, best_state, waited = value, _state(network), 0
+        else:
+            waited += 1
+        if waited >= config.patience:
+            break
+    network.load_state_dict(best_state)
+
+
+def _ndcg_of_moments(network: Network, items: Items, judged: list[tuple[list[Moment], Batch]]) -> np.ndarray:
+    """Mean NDCG of the activity engaged with next, per person, (P,)."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for part, batch in judged:
+        logits = total(network, batch, items, items)
+        target = np.take_along_axis(logits, np.array([[m.target] for m in part]), axis=1)
+        rank = (logits > target).sum(axis=1) + ((logits == target).sum(axis=1) + 1) / 2  # ties share a place
+        for m, value in zip(part, 1 / np.log2(1 + rank), strict=True):
+            values[m.person].append(float(value))
+    return np.array([np.mean(values[p]) for p in sorted(values)])
+
+
+def _batch_size(examples: int, largest: int) -> int:
+    """At least twenty steps per epoch, where the data are that many."""
+    return int(np.clip(examples // 20, 16, largest))
+
+
+def _hold_out_people(x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows to fit on, and what is shown and wanted of a tenth of the people."""
+    able = rng.permutation(np.flatnonzero((x > 0).sum(axis=1) >= 5))
+    held = able[: max(1, len(able) // 10)] if len(able) > 10 else able[:0]
+    wanted = (x[held] > 0) & (rng.random((len(held), x.shape[1])) < 0.2)
+    return np.delete(x, held, axis=0), np.where(wanted, 0.0, x[held]), wanted
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _paired_p(new: np.ndarray, old: np.ndarray) -> float:
+    """One-sided paired t test that new is larger; 1 when there is no difference to test."""
+    if np.ptp(new - old) == 0:
+        return 1.0
+    return float(stats.ttest_rel(new, old, alternative="greater").pvalue)
