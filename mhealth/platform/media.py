@@ -2,7 +2,9 @@
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlparse
 
 from django.conf import settings
@@ -19,11 +21,15 @@ class FolderStore:
 
     def put(self, sealed: bytes) -> str:
         """Write, force to disk and return the name."""
+        return self.put_pieces([sealed])
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """As `put`, for what is too large to hold: a file that was not finished has no name."""
         name = uuid.uuid4().hex
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.with_suffix(".part"), "xb") as file:
-            file.write(sealed)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         path.with_suffix(".part").rename(path)
@@ -35,6 +41,20 @@ class FolderStore:
             return self._path(name).read_bytes()
         except FileNotFoundError as gone:
             raise MediaGone(name) from gone
+
+    def open(self, name: str) -> BinaryIO:
+        """Raises MediaGone."""
+        try:
+            return self._path(name).open("rb")
+        except FileNotFoundError as gone:
+            raise MediaGone(name) from gone
+
+    def delete_unfinished(self, before: float) -> int:
+        """Delete what processes that died left behind. before: seconds since the epoch; returns how many."""
+        left = [path for path in self.folder.glob("??/*.part") if path.stat().st_mtime < before]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
     def delete(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)

@@ -2,20 +2,24 @@
 
 import base64
 import hmac
+import uuid
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Prefetch, Q
+from django.db.models import Max
 
 from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn, Estimate
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant, Scope, Study
+from mhealth.research.chunk import Chunk
 from mhealth.trials.models import Enrolment, Trial, Withdrawal
 
+CHUNK = 200  # people in memory at once
 SMALL_CELL = 5  # fewer people than this in a combination of quasi-identifiers can be recognised
 BAND_STARTS = ((65, "65 and over"), (55, "55-64"), (45, "45-54"), (35, "35-44"), (25, "25-34"), (18, "18-24"))
 
@@ -26,6 +30,7 @@ class Person:
     arm: str
     enrolment: Enrolment
     consented_at: datetime
+    near: Chunk = field(repr=False)
 
     @property
     def participant(self) -> Participant:
@@ -46,7 +51,11 @@ class Person:
 
 def pseudonym(study: Study, participant: Participant) -> str:
     """The same in every export of a study, another in every study; nobody without the salt can make it."""
-    digest = hmac.digest(bytes(study.salt), participant.pk.bytes, "sha256")
+    return code_of(bytes(study.salt), participant.pk)
+
+
+def code_of(salt: bytes, participant_id: uuid.UUID) -> str:
+    digest = hmac.digest(salt, participant_id.bytes, "sha256")
     return "P" + base64.b32encode(digest)[:12].decode()
 
 
@@ -58,11 +67,17 @@ def age_band(participant: Participant, at: datetime) -> str:
 
 
 class Cohort:
-    """Everybody who entered the trial and was not erased, as of the newest row the database holds about them."""
+    """Everybody who entered the trial and was not erased, as of the newest row the database holds about them.
 
-    def __init__(self, trial: Trial) -> None:
+    sites: only people of these; all where it is empty.
+    """
+
+    def __init__(self, trial: Trial, sites: tuple[str, ...] = ()) -> None:
         self.trial = Trial.objects.select_related("study", "key").get(pk=trial.pk)
-        self.enrolments = self.trial.enrolments.exclude(participant__status=Participant.Status.ERASED)
+        self.sites = sites
+        self.share_read = 0.0  # of the people, in the table that is being written
+        present = self.trial.enrolments.exclude(participant__status=Participant.Status.ERASED)
+        self.enrolments = present.filter(participant__site__in=sites) if sites else present
         self.cut_off = self._cut_off()
 
     def _cut_off(self) -> datetime:
@@ -82,19 +97,31 @@ class Cohort:
         ]
         return max(filter(None, newest)).replace(microsecond=0) + timedelta(seconds=1)
 
-    @cached_property
-    def people(self) -> list[Person]:
-        """By pseudonym: the order tells nothing of when somebody came."""
-        rows = self.enrolments.select_related("participant__data_key", "slot").prefetch_related("participant__consents")
-        return sorted((self._person(row) for row in rows.filter(enrolled_at__lte=self.cut_off)), key=lambda p: p.code)
+    @property
+    def people(self) -> Iterator[Person]:
+        """One after another, by pseudonym: the order tells nothing of when somebody came."""
+        for start in range(0, len(self), CHUNK):
+            self.share_read = start / len(self)
+            yield from Chunk(self, self._order[start : start + CHUNK]).people
+        self.share_read = 1.0
 
-    def _person(self, enrolment: Enrolment) -> Person:
+    @cached_property
+    def _order(self) -> list[tuple[str, uuid.UUID]]:
+        """(pseudonym, enrolment)"""
+        rows = self.enrolments.filter(enrolled_at__lte=self.cut_off).values_list("participant_id", "pk")
+        return sorted((code_of(bytes(self.trial.study.salt), person), pk) for person, pk in rows)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def person(self, code: str, enrolment: Enrolment, near: Chunk) -> Person:
         given = [c.given_at for c in enrolment.participant.consents.all() if c.scope == Scope.TRIAL and c.given]
         return Person(
-            code=pseudonym(self.trial.study, enrolment.participant),
+            code=code,
             arm=self._arm(enrolment),
             enrolment=enrolment,
             consented_at=min(given, default=enrolment.enrolled_at),
+            near=near,
         )
 
     def _arm(self, enrolment: Enrolment) -> str:
@@ -126,31 +153,30 @@ class Cohort:
         """What people do after the trial has closed belongs to no trial, or to the next."""
         return min(self.cut_off, self.trial.closed_at or self.cut_off)
 
-    def occasions(self, person: Person):
+    def occasions(self, person: Person) -> list[Occasion]:
         """Planned during the trial, and the one whose answers were taken as the baseline."""
-        enrolment = person.enrolment
-        during = Q(created_at__gte=enrolment.enrolled_at, created_at__lte=self.until)
-        planned = Occasion.objects.filter(during | Q(responses=enrolment.baseline_id), participant=person.participant)
-        return planned.select_related("version__instrument").order_by("opens_at", "number", "id").distinct()
+        return person.near.occasions[person.participant.pk]
 
-    def responses(self, person: Person):
-        """Answers that count, in the order of their occasions, with scores."""
-        mine = self.occasions(person).order_by().values("pk")
-        rows = Response.objects.for_analysis().filter(occasion__in=mine, received_at__lte=self.cut_off)
-        rows = rows.select_related("occasion__version__instrument").prefetch_related("scores")
-        return rows.order_by("answered_at", "id")
+    def responses(self, person: Person) -> list[Response]:
+        """Answers that count, in the order of their occasions, with `scored`: their scores by scale."""
+        return person.near.responses[person.participant.pk]
 
-    def check_ins(self, person: Person):
-        rows = CheckIn.objects.filter(
-            participant=person.participant, status__in=["done", "unusable"], finished_at__lte=self.cut_off
-        ).filter(recorded_at__lte=self.until)
-        return rows.select_related("correction").prefetch_related("estimates").order_by("recorded_at", "id")
+    def check_ins(self, person: Person) -> list[CheckIn]:
+        """Finished ones of the trial, by recorded time."""
+        return person.near.check_ins[person.participant.pk]
 
-    def offers(self, person: Person):
-        """Decisions that offered an activity, with what the person did: counts only, never which policy chose."""
-        heard = Prefetch("events", DecisionEvent.objects.filter(received_at__lte=self.cut_off).order_by("at", "id"))
-        rows = Decision.objects.offered().filter(participant=person.participant, decided_at__lte=self.until)
-        return rows.prefetch_related(heard).order_by("decided_at", "id")
+    def decisions(self, person: Person) -> list[Decision]:
+        """All that were made during the trial, with what the person did."""
+        return person.near.decisions[person.participant.pk]
+
+    def offers(self, person: Person) -> list[Decision]:
+        """Decisions that offered an activity: counts only, never which policy chose."""
+        return [decision for decision in self.decisions(person) if decision.version_id]
+
+    def left_at(self, person: Person) -> datetime:
+        """The end of participation: of the person's, of the trial, or of what we know."""
+        withdrawal = getattr(person.enrolment, "withdrawal", None)
+        return min(filter(None, (withdrawal and withdrawal.recorded_at, self.until)))
 
     def recognisers(self) -> list[str]:
         """Versions of the recognisers whose estimates these people have."""

@@ -1,13 +1,9 @@
-"""The one registry of columns: every file of an export, its types and its codebook come from here."""
+"""The columns of an export: what each is called, holds and means. `registry.tables` puts them together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mhealth.outcomes.models import InstrumentVersion
-from mhealth.outcomes.scoring import Scale
-
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-AGE_BANDS = ("under 18", "18-24", "25-34", "35-44", "45-54", "55-64", "65 and over", "")
+AGE_BANDS = ("under 18", "18-24", "25-34", "35-44", "45-54", "55-64", "65 and over")
 
 
 @dataclass(frozen=True)
@@ -15,6 +11,10 @@ class Column:
     """type: string, integer, number or boolean; levels: every value a string may have, where they are few.
 
     quasi_identifier: harmless alone, but people who are few in a combination of such columns can be recognised.
+    identifies: tells who a person is; leaves only after a second person agreed.
+    minimum, maximum: of a number.   codes: what its values stand for.
+    asked_by, missing: the questionnaire a value comes from, and what it means where the questionnaire was answered
+    and the value is empty ("item" or "score"; "" where nothing can be said).
     """
 
     name: str
@@ -22,6 +22,12 @@ class Column:
     label: str
     levels: tuple[str, ...] = ()
     quasi_identifier: bool = False
+    identifies: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    codes: tuple[tuple[int, str], ...] = ()
+    asked_by: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,14 @@ class Table:
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    @property
+    def identifies(self) -> bool:
+        return any(column.identifies for column in self.columns)
+
+
+def share(name: str, label: str) -> Column:
+    return Column(name, "number", label, minimum=0, maximum=1)
 
 
 PERSON = Column("person", "string", "Pseudonym of the person within the study")
@@ -54,8 +68,8 @@ PEOPLE = Table(
         ARM,
         Column("status", "string", "Where the person is in the trial", STATUSES),
         Column("site", "string", "Site", quasi_identifier=True),
-        Column("severity_group", "string", "Baseline severity group", ("all", "low", "middle", "high", "")),
-        Column("sex", "string", "Sex as given at enrolment", ("female", "male", "other", ""), quasi_identifier=True),
+        Column("severity_group", "string", "Baseline severity group", ("all", "low", "middle", "high")),
+        Column("sex", "string", "Sex as given at enrolment", ("female", "male", "other"), quasi_identifier=True),
         Column("age_band", "string", "Age in full years at enrolment", AGE_BANDS, quasi_identifier=True),
         Column("language", "string", "Language of the app", quasi_identifier=True),
         Column("enrolment_day", "integer", "Day of enrolment, counted from allocation"),
@@ -75,7 +89,7 @@ LONG = Table(
         DAY,
         CONSENT_DAY,
         Column("instrument", "string", "Short name of the instrument"),
-        Column("instrument_version", "string", "Version of the instrument"),
+        Column("instrument_version", "string", "The instrument and its version"),
         Column("kind", "string", "Whether the row is an item or a scale", ("item", "scale")),
         Column("name", "string", "Item (q1, q2, …) or scale"),
         Column("value", "number", "Answer to the item or value of the scale; empty where missing or not scorable"),
@@ -97,10 +111,10 @@ CHECK_INS = Table(
         CONSENT_DAY,
         Column("status", "string", "Whether anything could be read", ("done", "unusable")),
         Column("reason", "string", "Why nothing could be read"),
-        *(Column(f"p_{emotion}", "number", f"Fused probability of {emotion}") for emotion in EMOTIONS),
-        Column("valence", "number", "Fused valence, -1 to 1"),
-        Column("arousal", "number", "Fused arousal, -1 to 1"),
-        Column("confidence", "number", "Confidence of the fused estimate, 0 to 1"),
+        *(share(f"p_{emotion}", f"Fused probability of {emotion}") for emotion in EMOTIONS),
+        Column("valence", "number", "Fused valence, -1 to 1", minimum=-1, maximum=1),
+        Column("arousal", "number", "Fused arousal, -1 to 1", minimum=-1, maximum=1),
+        share("confidence", "Confidence of the fused estimate, 0 to 1"),
         Column("abstained", "boolean", "Whether the estimate abstained"),
         Column("disparity", "number", "Disagreement of face and voice"),
         Column("corrected_to", "string", "The person's own word for what was expressed, joined by +"),
@@ -118,11 +132,11 @@ ESTIMATES = Table(
         DAY,
         CONSENT_DAY,
         Column("modality", "string", "Face, voice or text", ("face", "voice", "text")),
-        *(Column(f"p_{emotion}", "number", f"Probability of {emotion}") for emotion in EMOTIONS),
-        Column("valence", "number", "Valence, -1 to 1"),
-        Column("arousal", "number", "Arousal, -1 to 1"),
-        Column("confidence", "number", "Confidence of the estimate, 0 to 1"),
-        Column("quality", "number", "Quality of the recording, 0 to 1"),
+        *(share(f"p_{emotion}", f"Probability of {emotion}") for emotion in EMOTIONS),
+        Column("valence", "number", "Valence, -1 to 1", minimum=-1, maximum=1),
+        Column("arousal", "number", "Arousal, -1 to 1", minimum=-1, maximum=1),
+        share("confidence", "Confidence of the estimate, 0 to 1"),
+        share("quality", "Quality of the recording, 0 to 1"),
         Column("abstained", "boolean", "Whether the recogniser abstained"),
         Column("model_version", "string", "Recogniser that made the estimate"),
         Column("reason", "string", "Why nothing could be read"),
@@ -131,12 +145,13 @@ ESTIMATES = Table(
 
 ENGAGEMENT = Table(
     "engagement",
-    "One row per randomised person and week since allocation, weeks without anything included",
+    "One row per randomised person and week from enrolment to the end of participation, empty weeks included",
     ("person", "week"),
     (
         PERSON,
         ARM,
-        Column("week", "integer", "Week since allocation; week 0 begins with the day of allocation"),
+        Column("week", "integer", "Week from allocation: week 0 begins with that day, earlier ones are negative"),
+        Column("days", "integer", "Days of this week on which the person took part", minimum=1, maximum=7),
         Column("check_ins", "integer", "Check-ins recorded"),
         Column("check_ins_read", "integer", "Check-ins from which something could be read"),
         Column("questionnaires_planned", "integer", "Questionnaires planned to open"),
@@ -146,39 +161,3 @@ ENGAGEMENT = Table(
         Column("activities_completed", "integer", "Offered activities that were completed"),
     ),
 )
-
-
-def wide(versions: Sequence[InstrumentVersion]) -> Table:
-    """One row per person and occasion; a block of columns per instrument version that was planned."""
-    blocks = (column for version in versions for column in _block(version))
-    columns = {column.name: column for column in blocks}  # versions of one instrument share their columns
-    planned = Column("planned_day", "integer", "Day on which the questionnaire was planned to open, from allocation")
-    answered = Column("answered", "boolean", "Whether anything was answered inside the window")
-    return Table(
-        "occasions_wide",
-        "One row per person and planned occasion, unanswered ones included",
-        ("person", "occasion"),
-        (PERSON, ARM, OCCASION, planned, DAY, CONSENT_DAY, answered, *columns.values()),
-    )
-
-
-def tables(versions: Sequence[InstrumentVersion]) -> tuple[Table, ...]:
-    return (PEOPLE, LONG, wide(versions), CHECK_INS, ESTIMATES, ENGAGEMENT)
-
-
-def _block(version: InstrumentVersion) -> list[Column]:
-    slug, rules = version.instrument.slug, version.rules
-    span = f"{rules.minimum} to {rules.maximum}"
-    items = [Column(f"{slug}_q{n}", "integer", f"{slug} item {n}, {span}") for n in range(1, rules.n_items + 1)]
-    return [column for scale in rules.scales for column in _scale_columns(slug, scale)] + items
-
-
-def _scale_columns(slug: str, scale: Scale) -> list[Column]:
-    name = f"{slug}_{scale.slug}"
-    bands = tuple(band for band, _ in scale.bands)
-    return [
-        Column(name, "number", f"{slug} {scale.slug}; empty where not scorable"),
-        *([Column(f"{name}_band", "string", f"Severity band of {slug} {scale.slug}", (*bands, ""))] if bands else []),
-        Column(f"{name}_missing", "integer", f"Missing items of {slug} {scale.slug}"),
-        Column(f"{name}_prorated", "boolean", f"Whether {slug} {scale.slug} was prorated"),
-    ]

@@ -1,5 +1,7 @@
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 from django.core import signing
 from django.db import models
@@ -7,9 +9,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mhealth.people.models import User
-from mhealth.platform import media
 from mhealth.platform.access import roles_of
 from mhealth.platform.leases import Work, WorkQuerySet, WorkStatus
+from mhealth.research import vault
 from mhealth.trials.models import Trial
 
 
@@ -19,6 +21,18 @@ class ExportQuerySet(WorkQuerySet):
         if "researcher" not in roles_of(user):
             return self.none()
         return self.filter(trial__study__members__user=user.pk)
+
+    def to_approve(self, user):
+        """Identifiable exports of the studies that this trial manager works on, but for their own."""
+        if "trial_manager" not in roles_of(user):
+            return self.none()
+        theirs = self.filter(trial__study__members__user=user.pk, identifiable=True)
+        return theirs.exclude(asked_by=user.pk).exclude(asked_by=None)
+
+    def abandoned(self):
+        """Of commands that died: they run without a lease, in the process of whoever called them."""
+        long_ago = timezone.now() - Export.KEPT
+        return self.filter(status=WorkStatus.RUNNING, leased_until=None, queued_at__lt=long_ago)
 
     def outdated(self):
         return self.filter(Q(finished_at__lt=timezone.now() - Export.KEPT)).exclude(file="")
@@ -34,6 +48,14 @@ class Export(Work):
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="exports")
     asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     reason = models.CharField(max_length=300)
+    formats = models.JSONField(default=list)  # empty: all
+    sites = models.JSONField(default=list)  # empty: all
+    identifiable = models.BooleanField(default=False)
+    decided_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
+    decided_at = models.DateTimeField(null=True, editable=False)
+    approved = models.BooleanField(null=True, editable=False)  # of an identifiable one, by a second person
+    progress = models.PositiveSmallIntegerField(default=0, editable=False)  # percent
+    people_in_small_cells = models.PositiveIntegerField(null=True, editable=False)
     cut_off = models.DateTimeField(null=True, editable=False)
     n_rows = models.PositiveIntegerField(null=True, editable=False)
     sha256 = models.CharField(max_length=64, blank=True, editable=False)  # of the manifest
@@ -41,6 +63,15 @@ class Export(Work):
     size = models.PositiveBigIntegerField(default=0, editable=False)
 
     objects = ExportQuerySet.as_manager()
+
+    class Meta(Work.Meta):
+        permissions = [("export_identifiable", "Can ask for identifiable columns")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decided_by=None) | ~Q(decided_by=models.F("asked_by")),
+                name="identities_take_two_people",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"export of {self.trial}"
@@ -53,17 +84,28 @@ class Export(Work):
     def ready(self) -> bool:
         return self.status == WorkStatus.DONE and bool(self.file)
 
-    def seal(self, content: bytes) -> str:
-        """Store under the trial's key; returns the name in the media store."""
-        return media.store("research").put(self.trial.key.seal(content, self._place))
+    @property
+    def stage(self) -> str:
+        """Where it stands, in the words of the API."""
+        if self.identifiable and self.approved is None:
+            return "awaiting_approval"
+        return "refused" if self.approved is False else self.status
 
-    def content(self) -> bytes:
-        """Raises MediaGone."""
-        return self.trial.key.unseal(media.store("research").get(self.file), self._place)
+    def seal(self, package: Path) -> str:
+        """Store under the trial's key; returns the name in the store."""
+        return vault.put(self.trial.key, self._place, package)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The package, piece by piece. Raises MediaGone."""
+        return vault.pieces(self.trial.key, self._place, self.file)
+
+    def note_progress(self, share: float) -> None:
+        """Under the lease of whoever builds it."""
+        self._mine().update(progress=int(100 * share))
 
     def delete_file(self) -> None:
         if self.file:
-            media.store("research").delete(self.file)
+            vault.store().delete(self.file)
             Export.objects.filter(pk=self.pk).update(file="")
 
     def link_token(self, user: User) -> str:

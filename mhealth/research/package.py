@@ -1,157 +1,167 @@
-"""An export as files: each table as CSV and Parquet, the codebook, and a manifest with the hash of everything.
+"""An export as files: the tables in every format, the codebook, and a manifest with the hash of everything.
 
 The same data give the same bytes: rows are ordered, and every time in a file is the data cut-off.
 """
 
 import csv
 import hashlib
-import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mhealth.research import columns
+from mhealth.research import columns, datapackage, ndjson, redcap, registry, statistical, tabular
 from mhealth.research.cohort import SMALL_CELL, Cohort
 from mhealth.research.columns import Table
-from mhealth.research.rows import ROWS, Row
+from mhealth.research.readme import facts, readme
 from mhealth.trials.models import Trial
 
-BATCH_ROWS = 5000
-ARROW = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
-README = """{title}
-
-De-identified data of a randomised trial. Read codebook.csv first: it names every column of every table.
-Each table is there twice, as CSV (UTF-8, empty where missing) and as Parquet.
-Days count from allocation (day 0) in the person's own zone; there are no dates. Arms: {arms}.
-Answers outside their window are kept in the database and are not in here ({n_left_out}).
-{small_cells}
-manifest.json has the SHA-256 of every file. Estimates say what face and voice express, not what a person feels.
-"""
+FORMATS = ("csv", "parquet", "spss", "stata", "redcap", "fhir")
+PIECE_BYTES = 1024 * 1024
 
 
-class UnregisteredColumn(Exception):
-    """A row holds a column that the registry does not know: nothing leaves unregistered."""
+@dataclass(frozen=True)
+class Order:
+    """What was asked for. sites: only people of these; all where it is empty."""
+
+    formats: tuple[str, ...] = FORMATS
+    sites: tuple[str, ...] = ()
+    identifiable: bool = False
+
+
+EVERYTHING = Order()
 
 
 @dataclass(frozen=True)
 class Package:
     cut_off: datetime
     n_rows: int
+    n_small: int  # people in small cells
     sha256: str  # of the manifest, which holds the hashes of all other files
 
 
-def write(trial: Trial, folder: Path) -> Package:
-    """Write the package of a trial into an existing folder; other files in it are left alone."""
-    cohort = Cohort(trial)
-    tables = columns.tables(cohort.versions)
-    n_rows = {table.name: _write_table(table, ROWS[table.name](cohort), folder) for table in tables}
+def write(
+    trial: Trial, folder: Path, order: Order = EVERYTHING, on_progress: Callable[[float], None] = lambda share: None
+) -> Package:
+    """Write the package of a trial into an existing folder; other files in it are left alone.
+
+    The manifest comes last: a folder without one is not a package. on_progress: hears the share that is done.
+    """
+    cohort = Cohort(trial, order.sites)
+    named = registry.tables(cohort.versions, unblinded=not cohort.trial.masked, identifiable=order.identifiable)
+    tables = {table.name: table for table in named}
+    steps = len(tables) + 1
+    rows = {}
+    for step, table in enumerate(named):
+        hear = partial(_hear, cohort, on_progress, step, steps)
+        rows[table.name] = tabular.write(table, _heard(tabular.batches(table, cohort), hear), folder)
     n_small = people_in_small_cells(cohort)
-    _write_codebook(tables, folder / "codebook.csv")
-    (folder / "README.txt").write_text(_readme(cohort, n_small), encoding="utf-8", newline="\n")
-    names = ["README.txt", "codebook.csv", *(f"{name}.{kind}" for name in n_rows for kind in ("csv", "parquet"))]
-    files = {name: _described(folder / name) for name in names}
-    manifest = _facts(cohort) | {"people_in_small_cells": n_small, "rows": n_rows, "files": files}
+    names = _write_others(cohort, tables, rows, order, folder, n_small)
+    files = {name: _described(folder / name) for name in sorted(names)}
+    manifest = facts(cohort) | {"people_in_small_cells": n_small, "rows": rows, "files": files}
     content = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(content, encoding="utf-8", newline="\n")
-    return Package(cohort.cut_off, sum(n_rows.values()), hashlib.sha256(content.encode()).hexdigest())
+    return Package(cohort.cut_off, sum(rows.values()), n_small, hashlib.sha256(content.encode()).hexdigest())
 
 
-def zipped(folder: Path, at: datetime) -> bytes:
-    """The files of the folder as a ZIP whose times are all `at`."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.iterdir()):
-            info = zipfile.ZipInfo(path.name, date_time=at.timetuple()[:6])
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, path.read_bytes())
-    return buffer.getvalue()
+def _hear(cohort: Cohort, on_progress: Callable[[float], None], step: int, steps: int) -> None:
+    on_progress((step + cohort.share_read) / steps)
 
 
-def _write_table(table: Table, rows: Iterator[Row], folder: Path) -> int:
-    """Both formats in one pass, a batch at a time; returns the number of rows."""
-    schema = pa.schema([pa.field(column.name, ARROW[column.type]) for column in table.columns])
-    n_rows = 0
-    with (
-        open(folder / f"{table.name}.csv", "w", encoding="utf-8", newline="") as text,
-        pq.ParquetWriter(folder / f"{table.name}.parquet", schema) as parquet,
-    ):
-        lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(table.names)
-        while batch := [_checked(table, row) for row in islice(rows, BATCH_ROWS)]:
-            lines.writerows([_cell(row.get(name)) for name in table.names] for row in batch)
-            parquet.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-            n_rows += len(batch)
-    return n_rows
+def _heard(given: Iterator[pa.RecordBatch], hear: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    for batch in given:
+        yield batch
+        hear()
 
 
-def _checked(table: Table, row: Row) -> Row:
-    if unknown := row.keys() - set(table.names):
-        raise UnregisteredColumn(f"{table.name}: {', '.join(sorted(unknown))}")
-    return row
+def _write_others(
+    cohort: Cohort, tables: dict[str, Table], rows: dict[str, int], order: Order, folder: Path, n_small: int
+) -> list[str]:
+    """What is made from the tables; returns the names of all files but the manifest."""
+    names = [f"{name}.{kind}" for kind in ("csv", "parquet") if kind in order.formats for name in tables]
+    if rows["occasions_wide"] <= statistical.MAX_ROWS:
+        names += _write_statistical(cohort, tables["occasions_wide"], order, folder)
+    if "redcap" in order.formats:
+        redcap.write(tables, folder)
+        names += ["redcap_dictionary.csv", "redcap_import.csv"]
+    if "fhir" in order.formats:
+        ndjson.write(cohort, folder)
+        names += [f"{kind}.ndjson" for kind in ndjson.FILES]
+    for name in {f"{table}.{kind}" for kind in ("csv", "parquet") for table in tables} - set(names):
+        (folder / name).unlink()
+    _write_codebook(tables.values(), folder / "codebook.csv")
+    text = readme(cohort, tables, rows, list(order.formats), n_small)
+    (folder / "README.txt").write_text(text, encoding="utf-8", newline="\n")
+    names += ["README.txt", "codebook.csv"]
+    _write_datapackage(cohort, tables, names, folder)
+    return [*names, "datapackage.json"]
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+def _write_statistical(cohort: Cohort, table: Table, order: Order, folder: Path) -> list[str]:
+    wanted = {"spss": (statistical.write_sav, "sav"), "stata": (statistical.write_dta, "dta")}
+    chosen = [wanted[name] for name in order.formats if name in wanted]
+    frame = pq.read_table(folder / f"{table.name}.parquet").to_pandas() if chosen else None
+    for writer, kind in chosen:
+        writer(table, frame, folder / f"{table.name}.{kind}", title=cohort.trial.title, at=cohort.cut_off)
+    return [f"{table.name}.{kind}" for _, kind in chosen]
+
+
+def _write_datapackage(cohort: Cohort, tables: dict[str, Table], names: list[str], folder: Path) -> None:
+    content = datapackage.described(
+        tables,
+        {name: _described(folder / name) for name in names},
+        name=cohort.trial.slug,
+        title=cohort.trial.title,
+        version=version("mhealth-backend"),
+        at=cohort.cut_off,
+    )
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    (folder / "datapackage.json").write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_codebook(tables: Iterable[Table], path: Path) -> None:
+    header = ["table", "column", "type", "label", "levels", "codes", "minimum", "maximum", "key", "quasi_identifier"]
     with open(path, "w", encoding="utf-8", newline="") as text:
         lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(["table", "column", "type", "label", "levels", "key", "quasi_identifier"])
+        lines.writerow([*header, "identifies", "stata_name"])
         for table in tables:
-            for column in table.columns:
-                marks = [_cell(column.name in table.key), _cell(column.quasi_identifier)]
-                levels = "|".join(level for level in column.levels if level)
-                lines.writerow([table.name, column.name, column.type, column.label, levels, *marks])
+            lines.writerows(_coded(table, column) for column in table.columns)
+
+
+def _coded(table: Table, column: columns.Column) -> list[str]:
+    codes = "|".join(f"{code}={text}" for code, text in column.codes)
+    limits = [tabular.cell(limit) for limit in (column.minimum, column.maximum)]
+    marks = [column.name in table.key, column.quasi_identifier, column.identifies]
+    words = [table.name, column.name, column.type, column.label, "|".join(column.levels), codes]
+    return [*words, *limits, *map(tabular.cell, marks), statistical.stata_name(column.name)]
 
 
 def people_in_small_cells(cohort: Cohort) -> int:
     """People whose combination of quasi-identifiers is shared by fewer than five."""
     names = [column.name for column in columns.PEOPLE.columns if column.quasi_identifier]
-    cells = Counter(tuple(row[name] for name in names) for row in ROWS["people"](cohort))
+    cells = Counter(tuple(row[name] for name in names) for row in tabular.ROWS["people"](cohort))
     return sum(people for people in cells.values() if people < SMALL_CELL)
 
 
-def _readme(cohort: Cohort, n_small: int) -> str:
-    warning = f"Warning: {n_small} people are in cells (site, sex, age band, language) of fewer than {SMALL_CELL}."
-    return README.format(
-        title=cohort.trial.title,
-        arms="masked letters" if cohort.trial.masked else "by name",
-        n_left_out=cohort.n_left_out(),
-        small_cells=warning if n_small else "Nobody is in a small cell.",
-    )
-
-
-def _facts(cohort: Cohort) -> dict:
-    return {
-        "trial": cohort.trial.slug,
-        "study": cohort.trial.study.slug,
-        "cut_off": cohort.cut_off.isoformat(),
-        "generated_at": cohort.cut_off.isoformat(),
-        "arms": "masked" if cohort.trial.masked else "named",
-        "people": cohort.flow(),
-        "responses_left_out": cohort.n_left_out(),
-        "versions": {
-            "tool": version("mhealth-backend"),
-            "instruments": {f"{v.instrument.slug} {v.version}": v.rules.rule_version for v in cohort.versions},
-            "recognisers": cohort.recognisers(),
-            "allocation": cohort.trial.recipe,
-        },
-    }
+def zipped(folder: Path, target: Path, at: datetime) -> None:
+    """The files of the folder as a ZIP whose times are all `at`, a piece at a time."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            info = zipfile.ZipInfo(path.name, date_time=at.timetuple()[:6])
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            info.file_size = path.stat().st_size
+            with open(path, "rb") as source, archive.open(info, "w") as entry:
+                while piece := source.read(PIECE_BYTES):
+                    entry.write(piece)
 
 
 def _described(path: Path) -> dict:

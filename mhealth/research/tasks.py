@@ -15,7 +15,10 @@ def build_export(*, export_id: str) -> None:
 
 @shared_task
 def sweep_exports() -> None:
-    """Repair lost hints, and delete files that were offered long enough."""
+    """Repair lost hints, delete files that were offered long enough, and clear up after processes that died."""
+    from mhealth.research import services
+
+    services.tidy()
     sweep(Export.objects, build_export, "export_id")
     for export in Export.objects.outdated():
         export.delete_file()

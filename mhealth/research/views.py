@@ -1,5 +1,5 @@
 from django.core import signing
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mhealth.people.models import User
-from mhealth.platform.access import IsResearcher
+from mhealth.platform.access import IsResearcher, IsTrialManager
 from mhealth.platform.hints import hint
 from mhealth.platform.leases import WorkStatus
 from mhealth.platform.media import MediaGone
@@ -58,10 +58,44 @@ class ExportList(generics.ListAPIView):
         trial = Trial.objects.visible_to(request.user).filter(slug=sent.validated_data["trial"]).first()
         if trial is None:
             raise services.NotAResearcherHere()
-        export = services.ask(trial=trial, user=request.user, reason=sent.validated_data["reason"])
-        hint(tasks.build_export, export_id=str(export.pk))
+        export = services.ask(
+            trial=trial, user=request.user, reason=sent.validated_data["reason"], order=_order(sent.validated_data)
+        )
+        if not export.identifiable:
+            hint(tasks.build_export, export_id=str(export.pk))
         body = self.get_serializer(export).data
         return Response(body, status=status.HTTP_202_ACCEPTED, headers={"Retry-After": str(POLL_AGAIN_S)})
+
+
+def _order(wanted: dict):
+    from mhealth.research.package import FORMATS, Order
+
+    chosen = wanted.get("formats") or FORMATS
+    formats = tuple(name for name in FORMATS if name in chosen)
+    return Order(formats, tuple(sorted(set(wanted.get("sites", [])))), wanted["identifiable"])
+
+
+class ExportApproval(generics.RetrieveAPIView):
+    """An export with identifiable columns, and the word of a second person on it: a trial manager of the study."""
+
+    permission_classes = [IsTrialManager]
+    serializer_class = serializers.ExportToApproveSerializer
+    queryset = Export.objects.none()
+
+    def get_queryset(self):
+        return Export.objects.to_approve(self.request.user).select_related("trial", "asked_by")
+
+    @extend_schema(request=serializers.ApprovalSerializer, responses={200: serializers.ExportToApproveSerializer})
+    def post(self, request, *args, **kwargs):
+        """Agree, and the export is built; or refuse. Once."""
+        from mhealth.research import services
+
+        sent = serializers.ApprovalSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        export = services.decide(export=self.get_object(), by=request.user, approve=sent.validated_data["approve"])
+        if export.approved:
+            hint(tasks.build_export, export_id=str(export.pk))
+        return Response(self.get_serializer(export).data)
 
 
 class ExportDetail(generics.RetrieveDestroyAPIView):
@@ -106,15 +140,12 @@ class ExportFile(APIView):
         if not export.ready:
             raise ExportGone()
         try:
-            content = services.download(export, user)
+            pieces = services.download(export, user)
         except MediaGone as gone:
             raise ExportGone() from gone
         name = f'attachment; filename="{export.trial.slug}.zip"'
-        return HttpResponse(
-            content,
-            content_type="application/zip",
-            headers={"Content-Disposition": name, "Cache-Control": "no-store"},
-        )
+        headers = {"Content-Disposition": name, "Cache-Control": "no-store", "Content-Length": str(export.size)}
+        return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)
 
     def _user(self, token: str, pk) -> User:
         try:

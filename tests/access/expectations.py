@@ -51,6 +51,10 @@ POST   risk-events/<uuid:pk>/confirm-contact/           1 3 3 9 4 3 3 3 3 4
 POST   risk-events/<uuid:pk>/close/                     1 3 3 9 4 3 3 3 3 4
 GET    questionnaires/                                  1 M E 3 3 3 3 3 3 3
 PUT    questionnaires/<uuid:occasion>/response/         1 M 4 3 3 3 3 3 3 3
+GET    fhir/Questionnaire/<slug:slug>/<str:version>/    1 E 4 3 3 3 3 3 3 3
+GET    fhir/QuestionnaireResponse/<uuid:occasion>/      1 M 4 3 3 3 3 3 3 3
+PUT    fhir/QuestionnaireResponse/<uuid:occasion>/      1 M 4 3 3 3 3 3 3 3
+GET    fhir/Observation/                                1 3 3 3 3 3 3 3 3 3
 GET    trials/<slug:slug>/                              1 3 3 3 3 3 3 E 3 4
 GET    trials/<slug:slug>/enrolments/                   1 3 3 3 3 3 3 M 3 4
 POST   trials/<slug:slug>/enrolments/                   1 3 3 3 3 3 3 9 3 4
@@ -78,6 +82,8 @@ GET    research/exports/                                1 3 3 3 3 3 E 3 3 E
 POST   research/exports/                                1 3 3 3 3 3 E 3 3 4
 GET    research/exports/<uuid:pk>/                      1 3 3 3 3 3 E 3 3 4
 DELETE research/exports/<uuid:pk>/                      1 3 3 3 3 3 E 3 3 4
+GET    research/exports/<uuid:pk>/approval/             1 3 3 3 3 3 3 E 3 4
+POST   research/exports/<uuid:pk>/approval/             1 3 3 3 3 3 3 E 3 4
 GET    research/exports/<uuid:pk>/file/                 4 4 4 4 4 4 4 4 4 4
 """
 

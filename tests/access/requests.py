@@ -23,6 +23,9 @@ NAMED: dict[str, Callable[[World], dict]] = {
     "check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
     "recommendations/": lambda w: {"pk": w.objects["decision"].pk},
     "research/exports/": lambda w: {"pk": w.others["research_export"].pk},
+    "research/exports/<uuid:pk>/approval/": lambda w: {"pk": w.others["identifiable_export"].pk},
+    "fhir/Questionnaire/": lambda w: {"slug": "dass21", "version": "1"},
+    "fhir/QuestionnaireResponse/": lambda w: {"occasion": w.objects["response"].occasion_id},
 }
 
 
@@ -78,6 +81,14 @@ BODIES: dict[tuple[str, str], Callable[[World], dict]] = {
         "kind": "shown",
         "at": timezone.now().isoformat(),
     },
+    ("PUT", "fhir/QuestionnaireResponse/<uuid:occasion>/"): lambda w: {
+        "resourceType": "QuestionnaireResponse",
+        "questionnaire": "urn:mhealth:fhir:Questionnaire:dass21|1",
+        "status": "completed",
+        "authored": w.objects["response"].answered_at.isoformat(),
+        "item": [{"linkId": f"q{n}", "answer": [{"valueInteger": 1}]} for n in range(1, 22)],
+    },
+    ("POST", "research/exports/<uuid:pk>/approval/"): lambda w: {"approve": True},
     ("POST", "research/exports/"): lambda w: {"trial": w.objects["enrolment"].trial.slug, "reason": "analysis"},
 }
 MULTIPART = {("POST", "check-ins/"), ("POST", "check-ins/batch/")}

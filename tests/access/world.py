@@ -144,3 +144,6 @@ def add_research(world: World) -> None:
     world.others["research_export"] = Export.objects.create(
         trial=trial, asked_by=world.people["researcher"], reason="analysis"
     )
+    world.others["identifiable_export"] = Export.objects.create(
+        trial=trial, asked_by=world.people["researcher"], reason="linkage", identifiable=True, status="receiving"
+    )

@@ -1,55 +1,32 @@
-import csv
 import filecmp
 import json
 import re
 from collections import Counter
+from datetime import timedelta
 
-import pandas as pd
 import pyarrow.parquet as pq
+import pyreadstat
 import pytest
 from django.core.management import CommandError, call_command
 
 from emotion.estimate import EMOTIONS
 from mhealth.people import rights
 from mhealth.platform.models import AuditEvent
-from mhealth.research import columns, package, services
+from mhealth.research import columns, package, services, tabular
 from mhealth.research.cohort import Cohort, pseudonym
 from mhealth.research.models import Export
-from mhealth.research.rows import ROWS
 from mhealth.trials import services as trials
 from tests import factories as people
+from tests.research.conftest import check_in, earlier, only, rows, unblind
 from tests.trials import factories
 
 pytestmark = pytest.mark.django_db
-PANDAS = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
-
-
-@pytest.fixture
-def export(story, rae, tmp_path):
-    """`export()` writes the package as rae and returns its folder."""
-
-    def write(name: str = "out"):
-        services.export_to(trial=story, user=rae, reason="primary analysis", folder=tmp_path / name)
-        return tmp_path / name
-
-    return write
-
-
-def rows(folder, table: str) -> list[dict]:
-    with open(folder / f"{table}.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def only(folder, table: str, **wanted: str) -> dict:
-    found = [row for row in rows(folder, table) if wanted.items() <= row.items()]
-    assert len(found) == 1, found
-    return found[0]
 
 
 def test_the_same_data_give_the_same_bytes(export):
     first, second = export("first"), export("second")
     names = sorted(path.name for path in first.iterdir())
-    assert len(names) == 3 + 2 * 6
+    assert len(names) == 4 + 2 * 6 + 2 + 2 + 4
     assert filecmp.cmpfiles(first, second, names, shallow=False) == (names, [], [])
 
 
@@ -85,7 +62,7 @@ def test_the_wide_table_holds_scores_and_items_by_day(export, story, ada):
     assert baseline["dass21_anxiety_missing"] == "1"
     week_4 = only(folder, "occasions_wide", person=who, occasion="week 4")  # answered before it opened
     assert (week_4["answered"], week_4["dass21_depression"], week_4["day"]) == ("false", "", "")
-    assert [row["planned_day"] for row in (baseline, week_2, week_4)] == ["14", "14", "42"]
+    assert [row["planned_day"] for row in (baseline, week_2, week_4)] == ["-3", "14", "42"]
 
 
 def test_the_long_table_holds_the_same_values(export, story, ada):
@@ -125,66 +102,61 @@ def test_check_ins_and_estimates_are_in_it_without_weights(export, story, ada):
     assert "weight" not in (folder / "codebook.csv").read_text()
 
 
-def test_engagement_has_every_week_of_the_schedule(export, story, ada):
+def test_engagement_runs_from_enrolment_to_the_end_of_participation(export, story, ada):
     folder, who = export(), pseudonym(story.study, ada)
     weeks = {row["week"]: row for row in rows(folder, "engagement") if row["person"] == who}
-    assert list(weeks) == ["0", "1", "2", "3", "4", "5", "6"]
+    assert [(week, row["days"]) for week, row in weeks.items()] == [("-1", "3"), ("0", "7"), ("1", "7"), ("2", "1")]
+    assert (weeks["-1"]["questionnaires_planned"], weeks["-1"]["questionnaires_answered"]) == ("1", "1")
     assert (weeks["0"]["check_ins"], weeks["0"]["check_ins_read"]) == ("2", "1")
     assert (weeks["1"]["check_ins"], weeks["1"]["check_ins_read"]) == ("0", "0")
     assert (weeks["0"]["activities_offered"], weeks["0"]["activities_shown"]) == ("1", "1")  # on day 6
     assert (weeks["0"]["activities_completed"], weeks["1"]["activities_completed"]) == ("0", "1")
-    assert (weeks["2"]["questionnaires_planned"], weeks["2"]["questionnaires_answered"]) == ("2", "2")
+    assert (weeks["2"]["questionnaires_planned"], weeks["2"]["questionnaires_answered"]) == ("1", "1")
 
 
-def test_registry_and_files_agree_both_ways(export, story):
-    folder = export()
-    registry = columns.tables(Cohort(story).versions)
-    assert set(ROWS) == {table.name for table in registry}
-    assert {path.stem for path in folder.glob("*.parquet")} == set(ROWS)
-    assert [(row["table"], row["column"], row["type"]) for row in rows(folder, "codebook")] == [
-        (table.name, column.name, column.type) for table in registry for column in table.columns
-    ]
-    for table in registry:
-        header = (folder / f"{table.name}.csv").read_text().splitlines()[0]
-        schema = pq.read_schema(folder / f"{table.name}.parquet")
-        assert header.split(",") == schema.names == table.names
-        assert schema.types == [package.ARROW[column.type] for column in table.columns]
-        written = rows(folder, table.name)
-        assert len({tuple(row[name] for name in table.key) for row in written}) == len(written) > 0
-        for column in table.columns:
-            values = {row[column.name] for row in written}
-            assert not column.levels or values <= {*column.levels, ""}, column.name
+def test_what_somebody_does_before_enrolment_or_after_leaving_is_not_of_the_trial(export, story, ada):
+    who = pseudonym(story.study, ada)
+    check_in(ada, 30)
+    withdrawal = trials.withdraw(enrolment=ada.enrolments.get(), kind="stop")
+    earlier(withdrawal, timedelta(days=8), "recorded_at")
+    weeks = {row["week"]: row for row in rows(export(), "engagement") if row["person"] == who}
+    assert [(week, row["days"]) for week, row in weeks.items()] == [("-1", "3"), ("0", "7")]
+    assert (weeks["0"]["check_ins"], weeks["0"]["questionnaires_planned"]) == ("2", "0")
+
+
+def test_the_change_since_baseline_is_by_the_reliable_change_index(export, story, ada):
+    """Depression 28 after 14 (SD 7.74, reliability .88): 14 / (7.74 * sqrt(2) * sqrt(.12)) = 3.69."""
+    folder, who = export(), pseudonym(story.study, ada)
+    week_2 = only(folder, "occasions_wide", person=who, occasion="week 2")
+    assert round(float(week_2["dass21_depression_rci"]), 2) == 3.69
+    assert week_2["dass21_depression_change"] == "deteriorated"
+    baseline = only(folder, "occasions_wide", person=who, occasion="baseline")
+    assert (baseline["dass21_depression_rci"], baseline["dass21_depression_change"]) == ("", "")
 
 
 def test_every_column_is_filled_by_somebody(export):
     """A column that stays empty in this story would hide a misspelt name."""
     folder = export()
-    for table in ROWS:
+    for table in [*tabular.ROWS, "answers_long"]:
+        if not (folder / f"{table}.csv").exists():
+            continue
         empty = [name for name in rows(folder, table)[0] if not any(row[name] for row in rows(folder, table))]
         assert empty == []
 
 
 def test_an_unregistered_column_does_not_leave(export, monkeypatch):
-    monkeypatch.setitem(ROWS, "people", lambda cohort: iter([{"person": "P1", "email": "ada@example.org"}]))
-    with pytest.raises(package.UnregisteredColumn, match="email"):
+    monkeypatch.setitem(tabular.ROWS, "people", lambda cohort: iter([{"person": "P1", "email": "ada@example.org"}]))
+    with pytest.raises(tabular.UnregisteredColumn, match="email"):
         export()
-
-
-def test_pandas_reads_the_right_types_and_both_formats_agree(export, story):
-    folder = export()
-    for table in columns.tables(Cohort(story).versions):
-        types = {column.name: PANDAS[column.type] for column in table.columns}
-        parquet = pd.read_parquet(folder / f"{table.name}.parquet", dtype_backend="numpy_nullable").astype(types)
-        text = pd.read_csv(folder / f"{table.name}.csv", dtype=types, keep_default_na=False, na_values=[""])
-        pd.testing.assert_frame_equal(parquet.replace("", pd.NA), text)
-    plain = pd.read_csv(folder / "occasions_wide.csv")
-    assert plain["dass21_depression"].dtype == "float64"
-    assert plain["answered"].dtype == "bool"
 
 
 def test_nobody_can_be_told_from_a_file(export, story, ada, ben):
     folder = export()
-    text = "".join(path.read_text() for path in folder.iterdir() if path.suffix in {".csv", ".txt"})
+    text = "".join(path.read_text() for path in folder.iterdir() if path.suffix in {".csv", ".txt", ".ndjson"})
+    text = text.replace(f"Data cut-off: {Cohort(story).cut_off:%Y-%m-%d %H:%M:%S} UTC", "")  # the only moment told
+    for kind, read in (("sav", pyreadstat.read_sav), ("dta", pyreadstat.read_dta)):
+        frame, meta = read(folder / f"occasions_wide.{kind}")
+        text += frame.to_csv() + str(meta.column_labels) + str(meta.variable_value_labels) + str(meta.notes)
     for path in folder.glob("*.parquet"):
         text += pq.read_table(path).to_pandas().to_csv() + str(pq.read_schema(path).metadata)
     assert pseudonym(story.study, ada) in text  # we do read what is there
@@ -195,15 +167,11 @@ def test_nobody_can_be_told_from_a_file(export, story, ada, ben):
     assert re.findall(r"\d{1,2}:\d{2}", text) == []
 
 
-def test_arms_are_letters_until_the_trial_is_unblinded(export, story, ada, rae, tmp_path):
+def test_arms_are_letters_until_the_trial_is_unblinded(export, story, ada):
     enrolment = ada.enrolments.get()
     who, letter = pseudonym(story.study, ada), story.labels()[enrolment.read_arm().pk]
     assert only(export("blind"), "people", person=who)["arm"] == letter
-    trials.close(trial=story)
-    trials.lock_plan(trial=story)
-    tess, tom = (people.member(name, "trial_manager", story.study) for name in ("tess", "tom"))
-    asked = trials.ask_to_unblind(trial=story, by=tom, reason="analysis")
-    trials.decide_unblinding(request=asked, by=tess, approve=True)
+    unblind(story)
     assert only(export("open"), "people", person=who)["arm"] == enrolment.read_arm().name
 
 
