@@ -49,9 +49,13 @@ def parser() -> Parser:
     train.add_argument("--resume", action="store_true", help="go on from the last whole epoch in --out")
     train.set_defaults(run=run_train)
 
-    evaluate = commands.add_parser("evaluate", help="score a model on a manifest (CSV: path,label,person)")
-    evaluate.add_argument("modality", choices=("face", "voice"))
-    evaluate.add_argument("--manifest", type=Path, required=True, metavar="FILE.csv")
+    evaluate = commands.add_parser("evaluate", help="score a model on a manifest (CSV: path,label,person), or fusion")
+    evaluate.add_argument("modality", choices=("face", "voice", "fusion"))
+    evaluate.add_argument("--manifest", type=Path, metavar="FILE.csv")
+    evaluate.add_argument(
+        "--posteriors", type=Path, metavar="FILE.csv", help="fusion: clip,person,label,voice_… face_…"
+    )
+    evaluate.add_argument("--population", type=Path, metavar="FILE.csv", help="fusion: other people to learn from")
     evaluate.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     evaluate.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
     evaluate.add_argument("--cropped", action="store_true", help="face: images are crops already, no detection")
@@ -173,6 +177,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
     if not options.out.absolute().parent.is_dir():
         raise BadInput(f"{options.out.absolute().parent} is not a folder")
+    if options.modality == "fusion":
+        return _evaluate_fusion(options)
+    if options.manifest is None:
+        raise BadInput("--manifest is missing")
     if options.cropped and options.modality == "voice":
         raise BadInput("--cropped is for faces")
     try:
@@ -188,6 +196,20 @@ def run_evaluate(options: argparse.Namespace) -> None:
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     unusable = result["unusable"]["count"]
     print(f"n {result['n']}  UAR {result['uar']:.4f}  accuracy {result['accuracy']:.4f}  unusable {unusable}")
+
+
+def _evaluate_fusion(options: argparse.Namespace) -> None:
+    from emotion.fusion.evaluate import evaluate, summary
+    from emotion.fusion.posteriors import BadPosteriors
+
+    if options.posteriors is None:
+        raise BadInput("--posteriors is missing")
+    try:
+        result = evaluate(options.posteriors, options.population)
+    except BadPosteriors as problem:
+        raise BadInput(str(problem)) from problem
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(summary(result))
 
 
 def run_analyse(options: argparse.Namespace) -> None:

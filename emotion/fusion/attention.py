@@ -5,12 +5,13 @@ s_m = u_m · [p_m, H(p_m)/ln K, 1],   α = softmax over the modalities present, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import optimize, special
 
+from emotion.estimate import EMOTIONS
 from emotion.fusion.strategy import LEAST, Posteriors, Reading, Strategy, logs, present
 
 ABSENT = -1e9  # score of a modality that is not there
@@ -21,8 +22,8 @@ class Attention(Strategy):
 
     name = "attention"
 
-    def __init__(self, classes=(), ridge: float = 1.0) -> None:
-        super().__init__(*([classes] if classes else []))
+    def __init__(self, classes: Sequence[str] = EMOTIONS, ridge: float = 1.0) -> None:
+        super().__init__(classes)
         self.ridge = ridge
         self.queries_: dict[str, np.ndarray] = {}  # modality -> u_m (K + 2,)
 

@@ -10,11 +10,12 @@ of the modality that detects a class more often. What is left is nearly the mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from emotion.estimate import EMOTIONS
 from emotion.fusion.strategy import Posteriors, Reading, Strategy, present, shares
 
 
@@ -23,8 +24,8 @@ class DetectionRatio(Strategy):
 
     name = "detection_ratio"
 
-    def __init__(self, classes=()) -> None:
-        super().__init__(*([classes] if classes else []))
+    def __init__(self, classes: Sequence[str] = EMOTIONS) -> None:
+        super().__init__(classes)
         self.ratios_: dict[str, np.ndarray] = {}  # modality -> (K,)
 
     def fit(self, posteriors: Posteriors, truth: np.ndarray, people: np.ndarray) -> DetectionRatio:

@@ -7,11 +7,12 @@ renormalised. Reward: +1 if the fused answer was confirmed, −1 if not. Q ← Q
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from emotion.estimate import EMOTIONS
 from emotion.fusion.strategy import Posteriors, Reading, Strategy, present, shares
 
 ALPHA, GAMMA, EPSILON, STEP = 0.05, 0.9, 0.1, 0.05
@@ -29,6 +30,7 @@ class Learner:
     waiting: tuple[State, Action, float] | None = None
     feedback: int = 0
     steps: int = 0
+    seed: int = 0
 
 
 class QLearning(Strategy):
@@ -37,9 +39,9 @@ class QLearning(Strategy):
     name = "q_learning"
     personal = True
 
-    def __init__(self, classes=(), seed: int = 0) -> None:
-        super().__init__(*([classes] if classes else []))
-        self.seed = seed
+    def __init__(self, classes: Sequence[str] = EMOTIONS, seed: int = 0) -> None:
+        super().__init__(classes)
+        self._seeds = random.Random(seed)  # noqa: S311 - exploring, no secret
         self.cuts_: dict[str, tuple[float, float]] = {}
 
     def fit(self, posteriors: Posteriors, truth: np.ndarray, people: np.ndarray) -> QLearning:
@@ -49,7 +51,8 @@ class QLearning(Strategy):
         return self
 
     def start(self) -> Learner:
-        return Learner()
+        """Everybody explores in an order of their own."""
+        return Learner(seed=self._seeds.getrandbits(32))
 
     def pool(self, readings: Mapping[str, Reading], person: Learner | None = None) -> np.ndarray:
         if not readings:
@@ -68,7 +71,7 @@ class QLearning(Strategy):
             return person
         state = self._state(readings, person)
         table = self._credited(person, state, list(readings))
-        action = self._choice(table, state, list(readings), person.steps)
+        action = self._choice(table, state, list(readings), person)
         moved = self._moved(self.weights(readings, person), action)
         person = replace(person, weights={**person.weights, **moved}, table=table, steps=person.steps + 1)
         reward = 1 if int(self.pool(readings, person).argmax()) == truth else -1
@@ -90,8 +93,8 @@ class QLearning(Strategy):
         old = person.table.get((before, action), 0.0)
         return {**person.table, (before, action): old + ALPHA * (reward + GAMMA * best - old)}
 
-    def _choice(self, table: Mapping, state: State, modalities: list[str], step: int) -> Action:
-        rng = random.Random(self.seed * 1_000_003 + step)  # noqa: S311 - exploring, no secret
+    def _choice(self, table: Mapping, state: State, modalities: list[str], person: Learner) -> Action:
+        rng = random.Random(person.seed * 1_000_003 + person.steps)  # noqa: S311
         actions = _actions(modalities)
         if rng.random() < EPSILON:
             return rng.choice(actions)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from emotion.estimate import EMOTIONS
 from emotion.fusion.strategy import Posteriors, Reading, Strategy, logs, normalised, shares
+
+PENALTIES = (0.0003, 0.003, 0.03)
 
 
 class Stacked(Strategy):
-    """C: inverse of the ridge penalty. A missing modality enters as a flat one. Unfitted it is the product."""
+    """A missing modality enters as a flat one. Unfitted it is the product.
+
+    penalties: inverse ridge penalties tried; the one of least log loss on held-out people is taken.
+    """
 
     name = "stacked"
 
-    def __init__(self, classes=(), C: float = 0.003) -> None:
-        super().__init__(*([classes] if classes else []))
-        self.C = C
+    def __init__(self, classes: Sequence[str] = EMOTIONS, penalties: Sequence[float] = PENALTIES) -> None:
+        super().__init__(classes)
+        self.penalties = tuple(penalties)
         self.blocks_: dict[str, np.ndarray] = {}  # modality -> (K, K): from centred log-probabilities to scores
         self.bias_ = np.zeros(len(self.classes))
 
@@ -25,19 +31,29 @@ class Stacked(Strategy):
         from sklearn.linear_model import LogisticRegression
 
         features = np.hstack([np.nan_to_num(_centred(posteriors[m])) for m in sorted(posteriors)])
-        model = LogisticRegression(C=self.C, max_iter=1000).fit(features, truth)
-        size = len(self.classes)
-        weights, bias = np.zeros((size, features.shape[1])), np.full(size, -np.inf)
-        if len(model.classes_) == 2:  # one row of coefficients stands for both
-            weights[model.classes_], bias[model.classes_] = (
-                np.vstack([-model.coef_, model.coef_]) / 2,
-                np.append(-model.intercept_, model.intercept_) / 2,
-            )
-        else:
-            weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+        model = LogisticRegression(C=self._penalty(features, truth, people), max_iter=1000).fit(features, truth)
+        two = len(model.classes_) == 2  # one row of coefficients stands for both
+        weights = np.zeros((len(self.classes), features.shape[1]))
+        weights[model.classes_] = np.vstack([-model.coef_, model.coef_]) / 2 if two else model.coef_
+        self.bias_ = np.full(len(self.classes), logs(np.zeros(1))[0])  # a class never seen
+        self.bias_[model.classes_] = np.append(-model.intercept_, model.intercept_) / 2 if two else model.intercept_
         self.blocks_ = dict(zip(sorted(posteriors), np.split(weights, len(posteriors), axis=1), strict=True))
-        self.bias_ = bias
         return self
+
+    def _penalty(self, features: np.ndarray, truth: np.ndarray, people: np.ndarray) -> float:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GroupKFold, cross_val_predict
+
+        folds, (_, counts) = min(5, len(np.unique(people))), np.unique(truth, return_counts=True)
+        if folds < 2 or counts.min() < folds:
+            return self.penalties[0]
+
+        def loss(penalty: float) -> float:
+            model = LogisticRegression(C=penalty, max_iter=1000)
+            p = cross_val_predict(model, features, truth, groups=people, cv=GroupKFold(folds), method="predict_proba")
+            return -float(logs(p[np.arange(len(truth)), np.unique(truth, return_inverse=True)[1]]).mean())
+
+        return min(self.penalties, key=loss)
 
     def pool(self, readings: Mapping[str, Reading], person: Any = None) -> np.ndarray:
         if not readings:
