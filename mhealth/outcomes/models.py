@@ -85,7 +85,12 @@ class Occasion(models.Model):
     participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="occasions")
     version = models.ForeignKey(InstrumentVersion, on_delete=models.PROTECT, related_name="occasions")
     plan = models.CharField(
-        max_length=64, blank=True, editable=False, help_text="What planned it, for example one trial."
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="What planned it, for example one trial.",
     )
     number = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=50)

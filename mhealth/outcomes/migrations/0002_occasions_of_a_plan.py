@@ -18,7 +18,12 @@ class Migration(migrations.Migration):
             model_name="occasion",
             name="plan",
             field=models.CharField(
-                blank=True, editable=False, help_text="What planned it, for example one trial.", max_length=64
+                blank=True,
+                db_default="",
+                default="",
+                editable=False,
+                help_text="What planned it, for example one trial.",
+                max_length=64,
             ),
         ),
         migrations.AddConstraint(
