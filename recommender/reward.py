@@ -121,6 +121,7 @@ class RewardConfig:
     """Prior standard deviations, in units of reward, and blocks of the context that may favour an activity.
 
     Components of internet CBT differ by little, hence the narrow priors.
+    person_activity: what a person likes of single activities beyond their attributes; 0 leaves it out.
     """
 
     noise: float = 0.3
@@ -131,6 +132,7 @@ class RewardConfig:
     extra: float = 0.3
     person: float = 0.15
     person_attribute: float = 0.1
+    person_activity: float = 0.0
     blocks: tuple[str, ...] = RANKING_BLOCKS
 
 
@@ -169,9 +171,10 @@ class RewardHead:
         self.columns = columns_of(self.config.blocks)
         self.names_, prior_sd = self._coefficients()
         self.prior_variance = prior_sd**2
-        self.person_variance = np.array(
-            [self.config.person**2] + [self.config.person_attribute**2] * len(self.attribute_names)
-        )
+        self.own_attributes = self._own(self.attributes, np.eye(len(self.ids)))  # (N, q - 1)
+        deviations = [self.config.person] + [self.config.person_attribute] * len(self.attribute_names)
+        deviations += [self.config.person_activity] * (self.own_attributes.shape[1] - len(self.attribute_names))
+        self.person_variance = np.array(deviations) ** 2
         self.mean_ = np.zeros(len(self.names_))
         self.covariance_ = np.diag(self.prior_variance)
 
@@ -237,19 +240,30 @@ class RewardHead:
 
         An activity the head has never seen has no intercept of its own; its attributes still speak.
         """
-        attributes, own = self.attributes, np.eye(len(self.ids))
-        if activities is not None:
-            place = {name: i for i, name in enumerate(self.ids)}
-            attributes = attribute_matrix(activities, self.attribute_names)
-            own = np.zeros((len(activities), len(self.ids)))
-            for row, activity in enumerate(activities):
-                if activity.id in place:
-                    own[row, place[activity.id]] = 1.0
+        attributes, own = self._described(activities)
         n = len(attributes)
         interactions = (attributes[:, :, None] * context[self.columns]).reshape(n, -1)  # (N, A·C')
         extra = np.zeros((n, len(self.extra_names))) if extra is None else np.asarray(extra, dtype=float)
         baseline = np.zeros((n, 1 + len(self.baseline_columns_)))
         return np.hstack([baseline, attributes, own, interactions, extra.reshape(n, len(self.extra_names))])
+
+    def own_features(self, activities: Sequence[Activity] | None = None) -> np.ndarray:
+        """What a person may like of each activity, before centring and without the intercept, (N, q - 1)."""
+        return self._own(*self._described(activities))
+
+    def _described(self, activities: Sequence[Activity] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Attributes (N, A) and which known activity each one is (N, number known)."""
+        if activities is None:
+            return self.attributes, np.eye(len(self.ids))
+        place = {name: i for i, name in enumerate(self.ids)}
+        known = np.zeros((len(activities), len(self.ids)))
+        for row, activity in enumerate(activities):
+            if activity.id in place:
+                known[row, place[activity.id]] = 1.0
+        return attribute_matrix(activities, self.attribute_names), known
+
+    def _own(self, attributes: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return np.hstack([attributes, known]) if self.config.person_activity else attributes
 
     def baseline(self, context: np.ndarray) -> np.ndarray:
         """g(context) in the place of its coefficients, (d,)."""
@@ -287,7 +301,7 @@ class RewardHead:
     def _row_features(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         phi = self.features(row.context, extra=row.extra)
         law = np.full(len(self.ids), 1 / len(self.ids)) if row.law is None else np.asarray(row.law, dtype=float)
-        personal = self.attributes[row.activity] - law @ self.attributes
+        personal = self.own_attributes[row.activity] - law @ self.own_attributes
         return phi[row.activity] - law @ phi + self.baseline(row.context), np.concatenate([[1.0], personal])
 
     def _person_precision(self, z: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -357,7 +371,8 @@ class PersonalReward:
         return dict(parts)
 
     def _names(self) -> list[str]:
-        return [*self.head.names_, "baseline", *(f"personal:{name}" for name in self.head.attribute_names)]
+        own = [*self.head.attribute_names, *(f"activity:{name}" for name in self.head.ids)]
+        return [*self.head.names_, "baseline", *(f"personal:{n}" for n in own[: self.head.own_attributes.shape[1]])]
 
     def _baseline(self, context: np.ndarray) -> np.ndarray:
         q = len(self.head.person_variance)
@@ -367,8 +382,7 @@ class PersonalReward:
         """Features minus their mean over the activities, (N, d+q); zero in all that the activities share."""
         head = self.head
         phi = head.features(context, activities, extra)
-        own = head.attributes if activities is None else attribute_matrix(activities, head.attribute_names)
-        both = np.hstack([phi, np.zeros((len(phi), 1)), own])
+        both = np.hstack([phi, np.zeros((len(phi), 1)), head.own_features(activities)])
         return both - both.mean(axis=0)
 
     def _unseen_variance(self, activities: Sequence[Activity] | None) -> np.ndarray | float:
