@@ -59,7 +59,7 @@ def ask(*, trial: Trial, user: User, reason: str, order: Order = EVERYTHING, sta
 
     Raises NotAResearcherHere, NotSealed, NoIdentities or UnknownSite.
     """
-    _check(trial, user, order)
+    check(trial, user, order)
     export = Export.objects.create(
         trial=trial,
         asked_by=user,
@@ -157,7 +157,7 @@ def export_to(
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         written = package.write(trial, half, order, on_progress)
-        _move(half, folder)
+        move(half, folder)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         Export.objects.filter(pk=export.pk).update(status=WorkStatus.QUARANTINED)
@@ -168,9 +168,10 @@ def export_to(
     return written
 
 
-def _move(half: Path, folder: Path) -> None:
+def move(half: Path, folder: Path) -> None:
+    """Files into their folder, the manifest last: until it is there, this is no package."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)  # until all is there, this is no package
+    (folder / "manifest.json").unlink(missing_ok=True)
     for path in sorted(half.iterdir(), key=lambda path: path.name == "manifest.json"):
         path.replace(folder / path.name)
     half.rmdir()
@@ -190,7 +191,8 @@ def discard(export: Export, user: User) -> None:
     export.delete()
 
 
-def _check(trial: Trial, user: User, order: Order) -> None:
+def check(trial: Trial, user: User, order: Order) -> None:
+    """May this user take this out? Raises NotAResearcherHere, NotSealed, NoIdentities or UnknownSite."""
     if "researcher" not in roles_of(user) or not Trial.objects.visible_to(user).filter(pk=trial.pk).exists():
         raise NotAResearcherHere()
     if trial.status == Trial.Status.DRAFT:
