@@ -14,7 +14,6 @@ import numpy as np
 
 from emotion import voice_peers
 from emotion.calibration import fit_temperature, sharpen
-from emotion.estimate import EMOTIONS
 from emotion.evaluate import scores
 from emotion.networks.compact_voice import CompactVoice
 from emotion.voice_corpus import Corpus, population_moments, shrink
@@ -53,7 +52,7 @@ def _parts(corpus: Corpus, rows: np.ndarray, rng: np.random.Generator, skewed_to
     for person in sorted(set(corpus.people[rows])):
         order = rng.permutation(rows[corpus.people[rows] == person])
         if skewed_to:
-            wanted = corpus.labels[order] == EMOTIONS.index(skewed_to)
+            wanted = corpus.labels[order] == corpus.classes.index(skewed_to)
             many = int(SKEW * BASELINE_CLIPS)
             first = np.concatenate([order[wanted][:many], order[~wanted][: BASELINE_CLIPS - many]])
             order = np.concatenate([first, order[~np.isin(order, first)]])

@@ -32,7 +32,7 @@ class Corpus:
     spectra[v][i]: (M, T) float16, dB, disguise v of clip i; disguise 0 is the clip itself.
     moments: (V, n, 2, M) mean and mean square over time of the floored spectra.
     statistics: (V, n, S) mean and deviation of MFCC + Δ + ΔΔ, for the peer.
-    labels: (n,) class numbers.  durations_s: (n, 2) of the file and of its speech.
+    labels: (n,) numbers into `classes`.  durations_s: (n, 2) of the file and of its speech.
     """
 
     clips: list[Clip]
@@ -42,6 +42,7 @@ class Corpus:
     labels: np.ndarray
     durations_s: np.ndarray
     unusable: dict[str, str]
+    classes: tuple[str, ...] = EMOTIONS
 
     @property
     def people(self) -> np.ndarray:
@@ -52,8 +53,18 @@ class Corpus:
         return np.array([clip.corpus for clip in self.clips])
 
 
-def load(clips: list[Clip], cache: Path, band: str | None = None, seed: int = 0, progress: Callable = iter) -> Corpus:
-    """Prepare the clips, or read them from `cache` where the same clips were prepared before."""
+def load(
+    clips: list[Clip],
+    cache: Path,
+    band: str | None = None,
+    seed: int = 0,
+    progress: Callable = iter,
+    classes: tuple[str, ...] = EMOTIONS,
+) -> Corpus:
+    """Prepare the clips, or read them from `cache` where the same clips were prepared before.
+
+    classes: what the clips' labels are among; other than the served ones in benches on a data set's own classes.
+    """
     key = hashlib.sha256(repr([(str(c.path), c.label) for c in clips] + [band, seed, SPEEDS]).encode()).hexdigest()
     path = Path(cache) / f"voices-{key[:16]}.npz"
     if not path.exists():
@@ -62,7 +73,7 @@ def load(clips: list[Clip], cache: Path, band: str | None = None, seed: int = 0,
         arrays: dict[str, Any] = _prepare_all(clips, band, seed, progress)
         np.savez(beside, **arrays)
         beside.replace(path)
-    return _from_arrays(clips, dict(np.load(path)))
+    return _from_arrays(clips, dict(np.load(path)), classes)
 
 
 def _prepare_all(clips: list[Clip], band: str | None, seed: int, progress: Callable) -> dict[str, np.ndarray]:
@@ -90,7 +101,7 @@ def _prepare_all(clips: list[Clip], band: str | None, seed: int, progress: Calla
     }
 
 
-def _from_arrays(clips: list[Clip], arrays: dict[str, np.ndarray]) -> Corpus:
+def _from_arrays(clips: list[Clip], arrays: dict[str, np.ndarray], classes: tuple[str, ...]) -> Corpus:
     kept = [clips[i] for i in arrays["kept"]]
     variants = len(arrays["statistics"])
     parts = np.split(arrays["frames"], np.cumsum(arrays["lengths"])[:-1], axis=1)
@@ -102,9 +113,10 @@ def _from_arrays(clips: list[Clip], arrays: dict[str, np.ndarray]) -> Corpus:
         spectra=spectra,
         moments=moments,
         statistics=arrays["statistics"],
-        labels=np.array([EMOTIONS.index(clip.label) for clip in kept]),
+        labels=np.array([classes.index(clip.label) for clip in kept]),
         durations_s=arrays["durations_s"],
         unusable={clips[int(i)].path.name: code for i, code in reasons.items()},
+        classes=classes,
     )
 
 

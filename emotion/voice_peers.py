@@ -31,6 +31,7 @@ class StatisticsSVM:
     baseline_clips: int = 0
     prior_clips: float = 8.0
     seed: int = 0
+    disguises: tuple[int, ...] = DISGUISES
     chosen: dict = field(default_factory=dict, init=False)
     model_: Pipeline | None = field(default=None, init=False, repr=False)
     population_: np.ndarray | None = field(default=None, init=False, repr=False)
@@ -41,7 +42,7 @@ class StatisticsSVM:
         truth = corpus.labels[selection_rows]
         held_out = self.relative(corpus, selection_rows, self._own_moments(corpus, selection_rows, 0))
         best = -1.0
-        for disguises in DISGUISES:
+        for disguises in self.disguises:
             inputs = np.concatenate(
                 [self.relative(corpus, rows, self._own_moments(corpus, rows, v), v) for v in range(disguises)]
             )

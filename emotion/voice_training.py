@@ -92,8 +92,8 @@ class Batches:
         self.corpus, self.rows, self.recipe = corpus, rows, recipe
         self.population = population_moments(corpus, rows)
         self.rows_of = {p: rows[corpus.people[rows] == p] for p in set(corpus.people[rows])}
-        counts = np.bincount(corpus.labels[rows], minlength=len(EMOTIONS))
-        self.class_weights = len(rows) / (len(EMOTIONS) * np.maximum(counts, 1))
+        counts = np.bincount(corpus.labels[rows], minlength=len(corpus.classes))
+        self.class_weights = len(rows) / (len(corpus.classes) * np.maximum(counts, 1))
 
     @property
     def steps(self) -> int:
@@ -114,7 +114,7 @@ class Batches:
         mean, deviation = mean_and_deviation(moments)
         inputs = standardise(*map(as_tensor, (spectra + curve[:, :, None], mean, deviation)))
         targets = as_tensor(
-            np.eye(len(EMOTIONS))[self.corpus.labels[rows]] * self.class_weights[self.corpus.labels[rows], None]
+            np.eye(len(self.corpus.classes))[self.corpus.labels[rows]] * self.class_weights[self.corpus.labels[rows], None]
         )
         return mix(mask(inputs, rng), targets, self.recipe.mixup, rng)
 
@@ -130,7 +130,7 @@ class Batches:
         others = others[others != row]
         if not count or not len(others):
             return self.population
-        odds = rng.dirichlet(np.full(len(EMOTIONS), 0.3))[self.corpus.labels[others]] + 1e-6
+        odds = rng.dirichlet(np.full(len(self.corpus.classes), 0.3))[self.corpus.labels[others]] + 1e-6
         chosen = rng.choice(
             others, min(count, len(others)), replace=False, p=odds / odds.sum() if rng.random() < 0.5 else None
         )

@@ -23,6 +23,8 @@ from emotion.bench.cells import Cell, finished, run
 
 BENCHES: dict[str, str] = {  # name: module
     "voice": "emotion.bench.voice",
+    "speed": "emotion.bench.speed",
+    "size": "emotion.bench.size",
 }
 
 

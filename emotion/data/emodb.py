@@ -13,17 +13,18 @@ from emotion.data.clips import Clip, DataMissing
 
 LICENCE = "CC0 or CC BY 4.0, by distributor"
 LABELS = {"W": "anger", "E": "disgust", "A": "fear", "F": "happiness", "N": "neutral", "T": "sadness"}
+OWN_LABELS = {**LABELS, "L": "boredom"}
 FEMALE = {"08", "09", "13", "14", "16"}
 
 
-def clips(folder: Path) -> list[Clip]:
-    """Every clip of a served emotion directly in `folder`; `DataMissing` if there is none."""
+def clips(folder: Path, labels: dict[str, str] = LABELS) -> list[Clip]:
+    """Every clip of a served emotion (or of `labels`) directly in `folder`; `DataMissing` if there is none."""
     paths = sorted([*Path(folder).glob("[0-9][0-9]???[A-Z]?.flac"), *Path(folder).glob("[0-9][0-9]???[A-Z]?.wav")])
     if not paths:
         raise DataMissing(f"no EMO-DB recordings (such as 03a01Fa.flac) in {folder}")
-    return [_clip(path) for path in paths if path.stem[5] in LABELS]
+    return [_clip(path, labels) for path in paths if path.stem[5] in labels]
 
 
-def _clip(path: Path) -> Clip:
+def _clip(path: Path, labels: dict[str, str]) -> Clip:
     speaker = path.stem[:2]
-    return Clip(path, LABELS[path.stem[5]], f"emodb-{speaker}", "emodb", "female" if speaker in FEMALE else "male")
+    return Clip(path, labels[path.stem[5]], f"emodb-{speaker}", "emodb", "female" if speaker in FEMALE else "male")

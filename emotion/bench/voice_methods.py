@@ -1,0 +1,266 @@
+"""The methods of the voice benches behind one interface: ours, the published networks, SVMs, and a leak detector.
+
+    answer = fit(voices, fit_rows, selection_rows, folder, seed)
+    answer(rows, own) -> (n, C) probabilities, or one-hot answers, in the classes of the corpus
+
+`own` are the rows of a person's K baseline clips, or None for what is usual for everybody. All methods get the
+same people, disguises, mixup, label smoothing, class weights and random baselines in training, and choose their
+epoch and settings on the same selection people.
+
+Shapes:  n rows   C classes   V disguises   F features of a step or a vector
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emotion import training, voice_peers, voice_training
+from emotion.bench.voice_data import VoiceSet, as_tensor
+from emotion.networks.compact_voice import CompactVoice
+from emotion.networks.mfcc_lstm import MfccLstm
+from emotion.networks.speech_cnn import SpeechCnn
+from emotion.voice_corpus import Corpus, shrink
+from emotion.voice_training import Recipe, soft_loss
+
+Answer = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
+Fit = Callable[[VoiceSet, np.ndarray, np.ndarray, Path, int], Answer]
+
+STEPS = 600  # of a network, about; a small corpus is seen more often
+RATES = (1e-3, 3e-3)  # tried for the published networks
+PEER_EPOCHS = 60
+
+
+def recipe_for(rows: np.ndarray) -> Recipe:
+    """Ours as it is released, with the batch and epochs that give a small corpus as many steps as a large one."""
+    batch = 64 if len(rows) > 500 else 32
+    return Recipe(batch=batch, epochs=max(20, round(STEPS / max(len(rows) // batch, 1))))
+
+
+def fit_compact(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+    """Our served network with a head for the classes of the corpus."""
+    corpus, recipe = voices.corpus, recipe_for(rows)
+    torch.manual_seed(seed)
+    network = CompactVoice()
+    network.head = nn.Linear(network.head.in_features, len(corpus.classes))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = voice_training.Batches(corpus, rows, recipe)
+    usual = batches.population
+    training.fit(
+        network,
+        torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay),
+        batches=batches,
+        steps_per_epoch=batches.steps,
+        loss=soft_loss(recipe.label_smoothing),
+        score=voice_training.selection_score(corpus, selection, usual),
+        schedule=training.Schedule(epochs=recipe.epochs, average_decay=0.99, clip_norm=5.0),
+        folder=folder,
+        seed=seed,
+        resume=True,
+        title="compact_voice",
+    )
+
+    def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        moments = usual
+        if own is not None:
+            moments = shrink(corpus.moments[0, own].mean(axis=0), len(own), usual, recipe.prior_clips)
+        return voice_training.predict(network, corpus, asked, moments)
+
+    return answer
+
+
+def fit_lstm(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+    """The published LSTM over MFCC."""
+    return _fit_published(Published.sequences(voices), MfccLstm, rows, selection, folder, seed)
+
+
+def fit_cnn(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+    """The published 1-d CNN over 162 features."""
+    return _fit_published(Published.vectors(voices), SpeechCnn, rows, selection, folder, seed)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a published network reads: values (V, n, …, F), moments (V, n, 2, F), steps (V, n) or None."""
+
+    corpus: Corpus
+    values: np.ndarray
+    moments: np.ndarray
+    steps: np.ndarray | None
+
+    @classmethod
+    def sequences(cls, voices: VoiceSet) -> Published:
+        sequences, steps = voices.published["sequences"], voices.published["steps"]
+        wide = sequences.astype(np.float64)
+        sums = np.stack([wide.sum(axis=2), (wide**2).sum(axis=2)], axis=2)  # padding is zero
+        return cls(voices.corpus, sequences, sums / steps[:, :, None, None], steps)
+
+    @classmethod
+    def vectors(cls, voices: VoiceSet) -> Published:
+        vectors = voices.published["vectors"]
+        wide = vectors.astype(np.float64)
+        return cls(voices.corpus, vectors, np.stack([wide, wide**2], axis=2), None)
+
+    def inputs(self, disguise: np.ndarray, rows: np.ndarray, moments: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Values z-scored against moments, (2, F) or (n, 2, F), and the number of real steps."""
+        mean, square = moments[..., 0, :], moments[..., 1, :]
+        deviation = np.sqrt(np.maximum(square - mean**2, 1e-12))
+        values = self.values[disguise, rows].astype(np.float64)
+        if self.steps is None:
+            return as_tensor((values - mean) / deviation), None
+        steps = self.steps[disguise, rows]
+        scored = (values - mean[..., None, :]) / deviation[..., None, :]
+        scored[np.arange(values.shape[1]) >= steps[:, None]] = 0
+        return as_tensor(scored), torch.from_numpy(steps)
+
+
+class PublishedBatches(voice_training.Batches):
+    """The batches of our training (same disguises, baselines, mixup, weights) with other features."""
+
+    def __init__(self, source: Published, rows: np.ndarray, recipe: Recipe):
+        super().__init__(source.corpus, rows, recipe)
+        self.source = source
+        self.population = source.moments[:, rows].mean(axis=(0, 1))
+        self.corpus = replace(source.corpus, moments=source.moments)
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator):
+        disguise = rng.integers(len(self.source.values), size=len(rows))
+        flat = np.zeros(self.population.shape[-1])
+        moments = np.stack([self.baseline(v, i, flat, rng) for v, i in zip(disguise, rows, strict=True)])
+        inputs, steps = self.source.inputs(disguise, rows, moments)
+        labels = self.corpus.labels[rows]
+        targets = as_tensor(np.eye(len(self.corpus.classes))[labels] * self.class_weights[labels, None])
+        share, other = (
+            float(rng.beta(self.recipe.mixup, self.recipe.mixup)),
+            torch.from_numpy(rng.permutation(len(rows))),
+        )
+        mixed = share * inputs + (1 - share) * inputs[other], share * targets + (1 - share) * targets[other]
+        return mixed[0], None if steps is None else torch.maximum(steps, steps[other]), mixed[1]
+
+
+def _fit_published(
+    source: Published, make: type, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int
+) -> Answer:
+    """The better of two learning rates, judged on the selection people."""
+    recipe = replace(recipe_for(rows), epochs=PEER_EPOCHS)
+    batches = PublishedBatches(source, rows, recipe)
+    best: tuple[float, nn.Module] | None = None
+    for rate in RATES:
+        torch.manual_seed(seed)
+        network = make(len(source.corpus.classes))
+        fitted = training.fit(
+            network,
+            torch.optim.Adam(network.parameters(), lr=rate),
+            batches=batches,
+            steps_per_epoch=batches.steps,
+            loss=_published_loss(recipe.label_smoothing),
+            score=_published_score(source, selection, batches.population),
+            schedule=training.Schedule(epochs=recipe.epochs, average_decay=0.99, clip_norm=5.0),
+            folder=folder / f"{make.__name__}-{rate}",
+            seed=seed,
+            resume=True,
+            title=make.__name__,
+        )
+        if best is None or fitted.score > best[0]:
+            best = fitted.score, network
+    assert best is not None
+    return _published_answer(source, best[1], batches.population, recipe.prior_clips)
+
+
+def _ask(network: nn.Module, inputs: Tensor, steps: Tensor | None) -> Tensor:
+    return network(inputs) if steps is None else network(inputs, steps)
+
+
+def _published_loss(smoothing: float) -> Callable:
+    def loss(network: nn.Module, batch) -> Tensor:
+        inputs, steps, targets = batch
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = _ask(network, inputs, steps)
+        logs = logits.float().log_softmax(1)
+        return (-(1 - smoothing) * (targets * logs).sum(1) - smoothing * targets.sum(1) * logs.mean(1)).mean()
+
+    return loss
+
+
+def _published_score(source: Published, rows: np.ndarray, usual: np.ndarray) -> Callable[[nn.Module], float]:
+    """As for ours: mean log-likelihood with equal weight for every class."""
+    truth = source.corpus.labels[rows]
+    inputs, steps = source.inputs(np.zeros(len(rows), int), rows, usual)
+
+    @torch.no_grad()
+    def score(network: nn.Module) -> float:
+        logs = _ask(network, inputs, steps).log_softmax(1).numpy()
+        right = np.maximum(logs[np.arange(len(rows)), truth], np.log(1e-6))
+        return float(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
+
+    return score
+
+
+def _published_answer(source: Published, network: nn.Module, usual: np.ndarray, prior_clips: float) -> Answer:
+    @torch.no_grad()
+    def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        moments = usual if own is None else shrink(source.moments[0, own].mean(axis=0), len(own), usual, prior_clips)
+        inputs, steps = source.inputs(np.zeros(len(asked), int), asked, moments)
+        return _ask(network.eval(), inputs, steps).softmax(1).double().numpy()
+
+    return answer
+
+
+def fit_svm(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+    """RBF-SVM on mean and deviation of MFCC + Δ + ΔΔ; one for K = 0 and one that learned with baselines."""
+    return _svm(voices.corpus, rows, selection, seed, voice_peers.DISGUISES)
+
+
+def fit_opensmile(feature_set: str) -> Fit:
+    """RBF-SVM on a standard feature set of openSMILE, z-scored; the clips alone, without disguises."""
+
+    def fit(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+        from emotion.bench import opensmile_features
+
+        table = opensmile_features.table(feature_set, voices.corpus, voices.cache)
+        return _svm(replace(voices.corpus, statistics=table[None]), rows, selection, seed, (1,))
+
+    return fit
+
+
+def _svm(corpus: Corpus, rows: np.ndarray, selection: np.ndarray, seed: int, disguises: tuple[int, ...]) -> Answer:
+    prior = Recipe().prior_clips
+    models = {
+        k: voice_peers.StatisticsSVM(k, prior, seed, disguises=disguises).fit(corpus, rows, selection) for k in (0, 10)
+    }
+
+    def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        if own is None:
+            said = models[0].predict(corpus, asked)
+        else:
+            said = models[10].predict(corpus, asked, voice_peers.moments(corpus.statistics[0, own]))
+        return np.eye(len(corpus.classes))[said]
+
+    return answer
+
+
+def fit_leak(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
+    """Durations of file and speech, and the corpus: what can be had without listening."""
+    corpus = voices.corpus
+
+    def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        return np.eye(len(corpus.classes))[voice_peers.recording_leak(corpus, rows, asked)]
+
+    return answer
+
+
+METHODS: dict[str, Fit] = {
+    "compact_voice": fit_compact,
+    "mfcc_lstm": fit_lstm,
+    "speech_cnn": fit_cnn,
+    "svm": fit_svm,
+    "egemaps_svm": fit_opensmile("eGeMAPSv02"),
+    "compare_svm": fit_opensmile("ComParE_2016"),
+    "durations_and_corpus": fit_leak,
+}
+MERGED = ("compact_voice", "mfcc_lstm", "speech_cnn")  # one network answers in eight and in seven classes
