@@ -62,7 +62,7 @@ def _fuse(estimates: dict[str, Estimate]) -> dict[str, Any]:
 
     fused = fuse(estimates, None)
     weights = {name: round(float(weight), 4) for name, weight in fused.weights.items()}
-    return {**summarise(fused.estimate), "weights": weights}
+    return {**summarise(fused), "weights": weights}
 
 
 def summarise(estimate: Estimate) -> dict[str, Any]:

@@ -39,7 +39,7 @@ the modalities said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as cartesian
 from typing import Any
@@ -144,7 +144,7 @@ class Reliability:
         *,
         at_days: float,
         probability: float = 1.0,
-        distributions: Mapping[str, np.ndarray] | None = None,
+        distributions: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     ) -> Reliability:
         """Learn from the answer to a prompt that was asked at random.
 
@@ -164,7 +164,7 @@ class Reliability:
         readings = {**now.readings, **{m: now._with(m, row, p) for m, p in (distributions or {}).items()}}
         return replace(now, evidence=evidence, readings=readings, labels=self.labels + 1)
 
-    def _with(self, modality: str, row: int, distribution: np.ndarray) -> Table:
+    def _with(self, modality: str, row: int, distribution: Sequence[float] | np.ndarray) -> Table:
         size = len(self.prior.classes)
         old = self.readings.get(modality, ((0.0,) * size,) * size)
         new = tuple(a + float(b) for a, b in zip(old[row], distribution, strict=True))

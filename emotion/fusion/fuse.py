@@ -43,10 +43,6 @@ class Fused(Estimate):
     probability_best: float | None = None
     disparity: float | None = None
 
-    @property
-    def estimate(self) -> Estimate:
-        return self
-
 
 def fuse(
     estimates: Mapping[str, Estimate],

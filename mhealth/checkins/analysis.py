@@ -111,11 +111,11 @@ def distribution(reading: Reading) -> dict[str, float]:
 
 def as_json(fused: Fused) -> dict:
     return {
-        "probabilities": distribution(fused.estimate),
-        "valence": fused.estimate.valence,
-        "arousal": fused.estimate.arousal,
-        "confidence": fused.estimate.confidence,
-        "abstained": fused.estimate.abstained,
+        "probabilities": distribution(fused),
+        "valence": fused.valence,
+        "arousal": fused.arousal,
+        "confidence": fused.confidence,
+        "abstained": fused.abstained,
         "weights": fused.weights,
         "contributions": fused.contributions,
         "best_modality": fused.best_modality,

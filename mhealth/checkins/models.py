@@ -124,6 +124,9 @@ class Correction(models.Model):
 
     check_in = models.OneToOneField(CheckIn, on_delete=models.CASCADE, related_name="correction")
     labels = models.JSONField()  # one or more of the seven emotions
+    # The answer to the random prompt, given before the estimate was shown: a plain label. Otherwise it was
+    # selected by what was shown, and weighs as that.
+    prompted = models.BooleanField(default=False)
     given_at = models.DateTimeField(default=timezone.now)
 
     objects = CorrectionQuerySet.as_manager()

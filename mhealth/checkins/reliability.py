@@ -2,6 +2,7 @@
 
 from django.utils import timezone
 
+from emotion.estimate import EMOTIONS
 from emotion.reliability import Reliability
 from mhealth.checkins.models import Correction, Estimate, Modality, PersonalReliability
 from mhealth.people.models import Participant
@@ -42,19 +43,26 @@ def _corrections(participant: Participant):
 def _after(learnt: Reliability, correction: Correction, allowed: set[str]) -> Reliability:
     """A withdrawn modality teaches nothing any more, nor does a fused estimate that it took part in."""
     check_in, label = correction.check_in, correction.labels[0]
-    read = {e.modality: most_probable(e.probabilities) for e in _read(check_in.estimates.all())}
+    readings = _read(check_in.estimates.all())
+    read = {e.modality: most_probable(e.probabilities) for e in readings}
     said = {modality: emotion for modality, emotion in read.items() if modality in allowed}
     at_days = check_in.recorded_at.timestamp() / SECONDS_PER_DAY
-    if not said or (said != read and not check_in.prompt_asked):
+    if not said or (said != read and not correction.prompted):
         return learnt
-    if check_in.prompt_asked:
-        return learnt.after_prompt(said, label, at_days=at_days, probability=check_in.prompt_probability)
+    if correction.prompted:
+        distributions = {e.modality: in_order(e.probabilities) for e in readings if e.modality in said}
+        asked = {"probability": check_in.prompt_probability, "distributions": distributions}
+        return learnt.after_prompt(said, label, at_days=at_days, **asked)
     fused = most_probable(check_in.fused["probabilities"])
     return learnt.after_correction(said, fused, label, at_days=at_days)
 
 
 def _read(estimates) -> list[Estimate]:
     return [estimate for estimate in estimates if estimate.probabilities]
+
+
+def in_order(probabilities: dict[str, float]) -> list[float]:
+    return [probabilities[emotion] for emotion in EMOTIONS]
 
 
 def most_probable(probabilities: dict[str, float]) -> str:

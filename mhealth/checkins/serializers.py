@@ -11,6 +11,7 @@ from mhealth.checkins.models import CheckIn, Correction, Estimate
 from mhealth.platform.moments import ToldMoment
 
 TEXT_MAX_CHARACTERS = 5_000
+PROMPT_QUESTION = "What did your face and voice express?"
 
 
 BATCH_MOST = 50
@@ -128,6 +129,10 @@ class FusedSerializer(serializers.Serializer):
     confidence = serializers.FloatField()
     abstained = serializers.BooleanField(help_text="Too unsure to show a label.")
     weights = serializers.DictField(child=serializers.FloatField())
+    contributions = serializers.DictField(
+        child=serializers.FloatField(),
+        help_text="Shapley values: what each modality added to the log-odds of the winner, in nats.",
+    )
     best_modality = serializers.CharField(allow_null=True)
     probability_best = serializers.FloatField(allow_null=True)
     disparity = serializers.FloatField(allow_null=True, help_text="Jensen–Shannon divergence of face and voice, bits.")
@@ -140,6 +145,11 @@ class CheckInSerializer(serializers.ModelSerializer):
     fused = serializers.SerializerMethodField()
     correction = serializers.SerializerMethodField()
     advice = serializers.SerializerMethodField()
+    prompt_asked = serializers.BooleanField(
+        read_only=True, help_text="Drawn at random: put prompt_question to the person before the estimate is shown."
+    )
+    prompt_probability = serializers.FloatField(read_only=True, help_text="With which that was drawn.")
+    prompt_question = serializers.SerializerMethodField()
 
     class Meta:
         model = CheckIn
@@ -154,11 +164,18 @@ class CheckInSerializer(serializers.ModelSerializer):
             "clock_suspect",
             "late",
             "prompt_asked",
+            "prompt_probability",
+            "prompt_question",
             "fused",
             "estimates",
             "correction",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_prompt_question(self, check_in: CheckIn) -> str | None:
+        """What to ask, as long as it was not answered; of what was expressed, not of what was felt."""
+        return PROMPT_QUESTION if check_in.prompt_asked and not hasattr(check_in, "correction") else None
 
     @extend_schema_field(FusedSerializer(allow_null=True))
     def get_fused(self, check_in: CheckIn):
@@ -178,9 +195,15 @@ class CorrectionSerializer(serializers.ModelSerializer):
 
     labels = serializers.ListField(child=serializers.ChoiceField(choices=EMOTIONS), min_length=1, max_length=3)
 
+    prompted = serializers.BooleanField(
+        required=False,
+        help_text="True: the answer to the random prompt, given before the estimate was shown. False: said unasked, "
+        "or after it. Left out: as drawn.",
+    )
+
     class Meta:
         model = Correction
-        fields = ["labels", "given_at"]
+        fields = ["labels", "prompted", "given_at"]
         read_only_fields = ["given_at"]
 
 

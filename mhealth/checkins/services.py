@@ -36,6 +36,12 @@ class ConsentWithdrawn(Problem):
     title = "Consent withdrawn"
 
 
+class NotPrompted(Problem):
+    default_code = "not-prompted"
+    title = "Not prompted"
+    default_detail = "No prompt was drawn for this check-in, so this cannot be the answer to one."
+
+
 class ParticipationStopped(Problem):
     status_code = 403
     default_code = "participation-stopped"
@@ -132,16 +138,24 @@ def _queue(check_in: CheckIn) -> None:
         CheckIn.objects.mark_hinted(check_in.pk)
 
 
-def correct(*, check_in: CheckIn, labels: list[str]) -> Correction:
-    """Keep the person's own labels for what was expressed, and learn from them."""
+def correct(*, check_in: CheckIn, labels: list[str], prompted: bool | None = None) -> Correction:
+    """Keep the person's own labels for what was expressed, and learn from them.
+
+    prompted: given as the answer to the random prompt, before the estimate was shown. A phone that does not
+    say so asked when it was told to. Raises NotPrompted.
+    """
     from mhealth.checkins import reliability
+
+    if prompted and not check_in.prompt_asked:
+        raise NotPrompted
+    said = {"labels": labels, "prompted": check_in.prompt_asked if prompted is None else prompted}
 
     with transaction.atomic():
         # One at a time per person: two at once would each miss the other's label.
         if Participant.objects.hold(check_in.participant_id).status == Participant.Status.ERASED:
             raise ParticipationStopped
         correction, _ = Correction.objects.update_or_create(
-            check_in=check_in, defaults={"labels": labels, "given_at": timezone.now()}
+            check_in=check_in, defaults={**said, "given_at": timezone.now()}
         )
         reliability.relearn(check_in.participant)
     return correction

@@ -133,5 +133,5 @@ class CheckInCorrection(generics.GenericAPIView):
         check_in = self.get_object()
         word = self.get_serializer(data=request.data)
         word.is_valid(raise_exception=True)
-        services.correct(check_in=check_in, labels=word.validated_data["labels"])
+        services.correct(check_in=check_in, **word.validated_data)
         return answer(CheckIn.objects.get(pk=check_in.pk))
