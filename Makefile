@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SERVING := $(VENV)/.serving
+READS := web,serving
 EXTRAS := web,emotion,recommender,research,dev
 
 .PHONY: help install demo test run worker beat lint format schema
@@ -20,8 +22,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(call install,$(EXTRAS))
 	@touch $@ $(SERVING)
 
-$(SERVING): pyproject.toml constraints.txt  # what the demo needs: no torch, a quarter of the size
-	$(call install,web,serving)
+$(SERVING): pyproject.toml constraints.txt  # what the demo needs: no torch
+	$(call install,$(READS))
 	@touch $@
 
 install: $(INSTALLED)  ## make .venv, install the tested set, write fresh secrets to var/env

@@ -6,6 +6,8 @@ A bench is a module with three functions:
     work(cell, place) -> dict               measure one cell: figures ready for JSON
     report(lines, total, out) -> str        Markdown of the lines so far, "n of N cells"; figures are written to `out`
 
+and, where a peer may be absent, `missing(cell) -> str | None`, the reason why a cell cannot be run here.
+
 `python -m emotion bench NAME --data DIR --out DIR` appends the raw lines to DIR/raw/emotion-NAME.jsonl.
 """
 
@@ -23,6 +25,8 @@ from emotion.bench.cells import Cell, finished, run
 
 BENCHES: dict[str, str] = {  # name: module
     "voice": "emotion.bench.voice",
+    "fusion": "emotion.bench.fusion",
+    "disparity": "emotion.bench.disparity",
     "speed": "emotion.bench.speed",
     "size": "emotion.bench.size",
 }
@@ -63,6 +67,7 @@ def measure(
     bench: ModuleType = importlib.import_module(BENCHES[name])
     cells, raw, began = bench.cells(quick), out / "raw" / f"emotion-{name}.jsonl", time.monotonic()
     wanted = [cell for cell in cells if all(word in _words(cell) for word in only.split())]
+    wanted = [cell for cell in wanted if not _left_out(bench, cell, heard)]
 
     def told(cell: Cell, number: int, total: int) -> None:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
@@ -75,6 +80,13 @@ def measure(
         heard("out of time: what is finished stands")
     known = finished(raw)
     return str(bench.report([known[cell.key] for cell in cells if cell.key in known], len(cells), out))
+
+
+def _left_out(bench: ModuleType, cell: Cell, heard: Callable[[str], None]) -> bool:
+    reason = bench.missing(cell) if hasattr(bench, "missing") else None
+    if reason:
+        heard(f"left out: {_words(cell)}: {reason}")
+    return bool(reason)
 
 
 def _words(cell: Cell) -> str:
