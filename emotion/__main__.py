@@ -39,7 +39,7 @@ def parser() -> Parser:
     commands = root.add_subparsers(dest="command", required=True)
 
     train = commands.add_parser("train", help="train a network and write a checkpoint with its card")
-    train.add_argument("modality", choices=("face", "voice"))
+    train.add_argument("modality", choices=("face", "voice", "text"))
     train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data sets")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="state, history and checkpoint go here")
     train.add_argument("--seed", type=_natural, default=0)
@@ -71,6 +71,7 @@ def parser() -> Parser:
     analyse = commands.add_parser("analyse", help="read one check-in from files")
     analyse.add_argument("--face", type=Path, metavar="FILE")
     analyse.add_argument("--voice", type=Path, metavar="FILE")
+    analyse.add_argument("--video", type=Path, metavar="FILE", help="face and voice of one clip; needs PyAV")
     analyse.add_argument("--text")
     analyse.add_argument("--json", action="store_true", help="for machines")
     analyse.set_defaults(run=run_analyse)
@@ -129,7 +130,7 @@ def _amount(text: str) -> float:
 def run_train(options: argparse.Namespace) -> None:
     if not options.data.is_dir():
         raise BadInput(f"{options.data} is not a folder")
-    (_train_face if options.modality == "face" else _train_voice)(options)
+    {"face": _train_face, "voice": _train_voice, "text": _train_text}[options.modality](options)
 
 
 def _train_face(options: argparse.Namespace) -> None:
@@ -170,6 +171,20 @@ def _train_voice(options: argparse.Namespace) -> None:
         )
     except (DataMissing, OtherRun) as problem:
         raise BadInput(str(problem)) from problem
+
+
+def _train_text(options: argparse.Namespace) -> None:
+    from emotion import text_training
+    from emotion.data.clips import DataMissing
+    from emotion.training import OtherRun
+
+    recipe = text_training.Recipe(**({"epochs": options.epochs} if options.epochs else {}))
+    try:
+        card = text_training.train(options.data, options.out, recipe=recipe, seed=options.seed, resume=options.resume)
+    except (DataMissing, OtherRun) as problem:
+        raise BadInput(str(problem)) from problem
+    print(f"{options.out / 'text.safetensors'}: macro-F1 {card['validation']['macro_f1']:.4f} on dev, "
+          f"{card['test']['macro_f1']:.4f} on test")  # fmt: skip
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -215,12 +230,12 @@ def _evaluate_fusion(options: argparse.Namespace) -> None:
 def run_analyse(options: argparse.Namespace) -> None:
     from emotion.analyse import analyse, describe
 
-    if options.face is None and options.voice is None and options.text is None:
-        raise BadInput("give at least one of --face, --voice and --text")
-    for path in (options.face, options.voice):
+    if all(given is None for given in (options.face, options.voice, options.text, options.video)):
+        raise BadInput("give at least one of --face, --voice, --video and --text")
+    for path in (options.face, options.voice, options.video):
         if path is not None and not path.is_file():
             raise BadInput(f"{path} is not a file")
-    result = analyse(options.face, options.voice, options.text)
+    result = analyse(options.face, options.voice, options.text, options.video)
     print(json.dumps(result, indent=1) if options.json else describe(result))
 
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion.checkpoint import NoModel
 from emotion.estimate import EMOTIONS, Estimate
 
+if TYPE_CHECKING:
+    from emotion.video import Clip
+
 Reading = tuple[dict[str, Any], Estimate | None]  # what is told of a modality, and what is fused
 
 
-def analyse(face: Path | None = None, voice: Path | None = None, text: str | None = None) -> dict[str, Any]:
+def analyse(
+    face: Path | None = None, voice: Path | None = None, text: str | None = None, video: Path | None = None
+) -> dict[str, Any]:
     """Read each part that is given and fuse what could be read; ready for JSON.
 
-    A modality has a `status`: "estimated", "unusable" (with `code` and `message`) or "no model".
+    A video gives the face and the voice that are not given by files of their own. A modality has a `status`:
+    "estimated", "unusable" (with `code` and `message`) or "no model".
     """
-    read: dict[str, Reading] = {}
+    read: dict[str, Reading] = {} if video is None else _read_video(video)
     if face is not None:
-        read["face"] = _read_face(face)
+        read["face"] = _attempt(partial(_read_face, face))
     if voice is not None:
-        read["voice"] = _read_voice(voice)
+        read["voice"] = _attempt(partial(_read_voice, voice))
     if text is not None:
-        read["text"] = {"status": "no model"}, None
+        read["text"] = _attempt(partial(_read_text, text))
     estimates = {name: estimate for name, (_, estimate) in read.items() if estimate}
     return {
         "modalities": {name: told for name, (told, _) in read.items()},
@@ -30,29 +38,68 @@ def analyse(face: Path | None = None, voice: Path | None = None, text: str | Non
     }
 
 
-def _read_face(path: Path) -> Reading:
+def _read_face(path: Path) -> Estimate:
     from emotion.face import FaceRecogniser
+
+    return FaceRecogniser.load().predict(path.read_bytes())
+
+
+def _read_voice(path: Path) -> Estimate:
+    from emotion.voice import VoiceRecogniser
+
+    return VoiceRecogniser.load().predict(path.read_bytes())
+
+
+def _read_text(text: str) -> Estimate:
+    from emotion.text import TextRecogniser
+
+    return TextRecogniser.load().predict(text)
+
+
+def _read_video(path: Path) -> dict[str, Reading]:
+    from emotion.decoder import NO_VIDEO_DECODER, BrokenFile, Decoder, DecoderCrashed
+    from emotion.video import MESSAGES
+
+    decoder = Decoder()
+    try:
+        clip = decoder.video(path.read_bytes())
+    except (BrokenFile, DecoderCrashed) as problem:
+        code = getattr(problem, "code", "broken_file")
+        if code == NO_VIDEO_DECODER:
+            raise NoModel("videos need PyAV, which is not installed (see emotion/video.py)") from problem
+        return {"video": ({"status": "unusable", "code": code, "message": MESSAGES[code]}, None)}
+    finally:
+        decoder.close()
+    return {"face": _attempt(partial(_face_of, clip)), "voice": _attempt(partial(_voice_of, clip))}
+
+
+def _face_of(clip: Clip) -> Estimate:
+    from emotion.face import FaceRecogniser
+    from emotion.video import read_frames
+
+    return read_frames(clip.frames, FaceRecogniser.load())
+
+
+def _voice_of(clip: Clip) -> Estimate:
+    from emotion.recording import UnusableRecording, extract
+    from emotion.voice import VoiceRecogniser
+
+    if not clip.samples.size:
+        raise UnusableRecording("silent")
+    recogniser = VoiceRecogniser.load()
+    return recogniser.predict(extract(clip.samples, clip.rate_hz, band=recogniser.band))
+
+
+def _attempt(read: Callable[[], Estimate]) -> Reading:
     from emotion.photo import UnusablePhoto
-
-    try:
-        estimate = FaceRecogniser.load().predict(path.read_bytes())
-    except NoModel:
-        return {"status": "no model"}, None
-    except UnusablePhoto as problem:
-        return {"status": "unusable", "code": problem.code, "message": problem.message}, None
-    return {"status": "estimated", **summarise(estimate)}, estimate
-
-
-def _read_voice(path: Path) -> Reading:
     from emotion.recording import UnusableRecording
+    from emotion.text import UnusableText
 
     try:
-        from emotion.voice import VoiceRecogniser
-
-        estimate = VoiceRecogniser.load().predict(path.read_bytes())
+        estimate = read()
     except NoModel:
         return {"status": "no model"}, None
-    except UnusableRecording as problem:
+    except (UnusablePhoto, UnusableRecording, UnusableText) as problem:
         return {"status": "unusable", "code": problem.code, "message": problem.message}, None
     return {"status": "estimated", **summarise(estimate)}, estimate
 
