@@ -67,4 +67,4 @@ class Null:
 
 
 def _exceeding(scores: Sequence[float], score: float) -> float:
-    return (1 + int((np.asarray(scores) >= score).sum())) / (len(scores) + 1)
+    return (1 + sum(other >= score for other in scores)) / (len(scores) + 1)
