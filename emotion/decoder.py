@@ -22,9 +22,13 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from emotion.video import Clip
+
 MEMORY_BYTES = 500 * 1024 * 1024
-CPU_S = 5
+CPU_S = {b"p": 5, b"r": 5, b"v": 30}  # photo, recording, video
 PATIENCE_S = 20.0  # wall clock; a busy machine gets more of it than CPU
+VIDEO_PATIENCE_S = 120.0
+NO_VIDEO_DECODER = "no_video_decoder"  # PyAV is not installed
 _LENGTH = struct.Struct(">cI")
 
 
@@ -56,17 +60,26 @@ class Decoder:
         header, body = self._ask(b"r", data)
         return np.frombuffer(body, dtype=np.float32), header["rate_hz"]
 
+    def video(self, data: bytes) -> Clip:
+        """One frame a second, and the sound. Raises BrokenFile, DecoderCrashed."""
+        header, body = self._ask(b"v", data, VIDEO_PATIENCE_S)
+        frames, at = [], 0
+        for shape in header["shapes"]:
+            frames.append(np.frombuffer(body, np.uint8, math.prod(shape), at).reshape(shape))
+            at += math.prod(shape)
+        return Clip(frames, np.frombuffer(body[at:], np.float32), header["rate_hz"])
+
     def close(self) -> None:
         if self._child:
             self._child.kill()
             self._child.communicate()
             self._child = None
 
-    def _ask(self, kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, kind: bytes, data: bytes, patience_s: float | None = None) -> tuple[dict[str, Any], bytes]:
         child = self._alive()
         assert child.stdin is not None
         assert child.stdout is not None
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
         try:
             child.stdin.write(_LENGTH.pack(kind, len(data)) + data)
             child.stdin.flush()
@@ -114,7 +127,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while head := requests.read(_LENGTH.size):
         kind, size = _LENGTH.unpack(head)
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + CPU_S, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + CPU_S[kind], resource.RLIM_INFINITY))
         header, body = _decoded(kind, requests.read(size))
         text = json.dumps(header | {"bytes": len(body)}).encode()
         answers.write(_LENGTH.pack(kind, len(text)) + text + body)
@@ -124,6 +137,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _decoded(kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
     from emotion import photo, recording
 
+    if kind == b"v":
+        return _decoded_video(data)
     try:
         if kind == b"p":
             pixels = np.asarray(photo.decode(data).convert("RGB"))
@@ -132,6 +147,21 @@ def _decoded(kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
         return {"rate_hz": rate_hz}, samples.astype(np.float32).tobytes()
     except (photo.UnusablePhoto, recording.UnusableRecording) as problem:
         return {"broken": problem.code}, b""
+    except MemoryError:
+        return {"broken": "broken_file"}, b""
+
+
+def _decoded_video(data: bytes) -> tuple[dict[str, Any], bytes]:
+    from emotion import video
+
+    try:
+        clip = video.decode(data)
+        header = {"shapes": [frame.shape for frame in clip.frames], "rate_hz": clip.rate_hz}
+        return header, b"".join([*(frame.tobytes() for frame in clip.frames), clip.samples.tobytes()])
+    except video.UnusableVideo as problem:
+        return {"broken": problem.code}, b""
+    except video.NoVideoDecoder:
+        return {"broken": NO_VIDEO_DECODER}, b""
     except MemoryError:
         return {"broken": "broken_file"}, b""
 

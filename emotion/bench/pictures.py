@@ -55,7 +55,7 @@ def pasted_ckplus(data: Path, count: int, seed: int, sizes: tuple[tuple[int, int
 
 
 def portraits(count: int, seed: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator[Picture]:
-    """The portrait at .75 to 1 times the picture's height, turned by up to 20 degrees: its face is a fifth of that and more."""
+    """The portrait at .75 to 1 times the picture's height, turned by up to 20 degrees; the face is .2 of it or more."""
     rng = np.random.default_rng(seed)
     with Image.open(PORTRAIT) as file:
         portrait = file.convert("RGB")
@@ -74,8 +74,8 @@ def _paste(
     width, height = sizes[rng.integers(len(sizes))]
     side = int(min(rng.uniform(least, most) * height, width))
     picture = _shades(rng, width, height)
-    place = tuple(int(rng.integers(0, room + 1)) for room in (width - side, height - side))
-    picture.paste(face.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), place)
+    left, top = (int(rng.integers(0, room + 1)) for room in (width - side, height - side))
+    picture.paste(face.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, top))
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=90)
     return out.getvalue()

@@ -1,0 +1,147 @@
+"""A video check-in: one frame a second for the face, the sound for the voice.
+
+Decoding needs PyAV and happens in `emotion.decoder`'s limited child only. PyAV is BSD, but its wheels carry x264
+and x265, which are GPL: it is in none of this package's extras. Build it against an LGPL FFmpeg
+(`pip install --no-binary av av`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from emotion.estimate import EMOTIONS, Estimate
+from emotion.photo import UnusablePhoto
+
+LONGEST_S = 60.0
+MOST_BYTES = 60_000_000
+FRAME_HEIGHT = 480  # pixels, what the face detector reads; sixty of them fit into the child's memory
+SECONDS_PER_FRAME = 1.0
+MOST_PIXELS = 9_000_000  # of one frame: 4K
+
+MESSAGES = {
+    "broken_file": "The file cannot be read as a video. Please record it again as MP4 or WebM.",
+    "too_long": "The video is longer than a minute. Please send a shorter one.",
+    "too_large": "The video is larger than 60 MB. Please send a shorter one.",
+    "no_picture": "There is no picture in the video.",
+}
+
+
+class UnusableVideo(Exception):
+    """A video that cannot be read. `code` is a key of `MESSAGES`, `message` is for the person."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.message = MESSAGES[code]
+        super().__init__(self.message)
+
+
+class NoVideoDecoder(Exception):
+    """PyAV is not installed here."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """frames: each (h, w, 3) uint8, upright, one a second.  samples: (N,) float32 mono, empty without sound."""
+
+    frames: list[np.ndarray]
+    samples: np.ndarray
+    rate_hz: int
+
+
+def decode(data: bytes) -> Clip:
+    """Take a clip apart. Call it in `emotion.decoder`'s child. Raises `UnusableVideo`, `NoVideoDecoder`."""
+    try:
+        import av
+    except ImportError as missing:
+        raise NoVideoDecoder("PyAV is not installed") from missing
+    if len(data) > MOST_BYTES:
+        raise UnusableVideo("too_large")
+    try:
+        with av.open(io.BytesIO(data), format=container_of(data)) as container:
+            return _take_apart(container, av)
+    except (av.FFmpegError, ValueError, OverflowError, EOFError) as error:
+        raise UnusableVideo("broken_file") from error
+
+
+def container_of(data: bytes) -> str:
+    """MP4 (ISO 14496-12) or WebM/Matroska, by the first bytes: no other demuxer is ever tried."""
+    if data[4:8] == b"ftyp":
+        return "mp4"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return "matroska"
+    raise UnusableVideo("broken_file")
+
+
+def _take_apart(container: Any, av: Any) -> Clip:
+    if container.duration and container.duration / av.time_base > LONGEST_S:
+        raise UnusableVideo("too_long")
+    if not container.streams.video:
+        raise UnusableVideo("no_picture")
+    streams = [container.streams.video[0], *container.streams.audio[:1]]
+    if streams[0].width * streams[0].height > MOST_PIXELS:
+        raise UnusableVideo("too_large")
+    for stream in streams:
+        stream.thread_count = 1
+    sound = av.AudioResampler(format="flt", layout="mono")
+    frames: list[np.ndarray] = []
+    heard: list[np.ndarray] = []
+    rate_hz = streams[-1].rate if len(streams) > 1 else 0
+    for frame in container.decode(*streams):
+        if (frame.time or 0) > LONGEST_S:  # the header may have said otherwise
+            raise UnusableVideo("too_long")
+        if isinstance(frame, av.AudioFrame):
+            heard += [part.to_ndarray()[0] for part in sound.resample(frame)]
+        elif (frame.time or 0) >= len(frames) * SECONDS_PER_FRAME:
+            frames.append(_upright(frame))
+    samples = np.concatenate(heard) if heard else np.zeros(0, np.float32)
+    return Clip(frames, samples.astype(np.float32), int(rate_hz))
+
+
+def _upright(frame: Any) -> np.ndarray:
+    factor = max(1.0, min(frame.width, frame.height) / FRAME_HEIGHT)
+    size = {"width": round(frame.width / factor), "height": round(frame.height / factor)}
+    pixels = frame.to_ndarray(format="rgb24", **size)
+    return np.ascontiguousarray(np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90)))
+
+
+def read_frames(frames: Sequence[np.ndarray], recogniser: Any) -> Estimate:
+    """The face over a clip: the mean distribution of the frames that show one; `details` has each emotion's votes.
+
+    A frame without exactly one readable face is dropped. Raises `UnusablePhoto` with the commonest reason where
+    none is left.
+    """
+    read, dropped = [], Counter[str]()
+    for frame in frames:
+        try:
+            read.append(recogniser.predict(Image.fromarray(frame)))
+        except UnusablePhoto as problem:
+            dropped[problem.code] += 1
+    if not read:
+        raise UnusablePhoto(dropped.most_common(1)[0][0] if dropped else "no_face")
+    return _together(read, dropped, recogniser)
+
+
+def _together(read: list[Estimate], dropped: Counter[str], recogniser: Any) -> Estimate:
+    mean = np.mean([estimate.probabilities for estimate in read], axis=0)
+    votes = Counter(estimate.emotion for estimate in read)
+    majority = max(votes, key=lambda emotion: (votes[emotion], mean[EMOTIONS.index(emotion)]))
+    return Estimate(
+        probabilities=mean / mean.sum(),
+        quality=float(np.mean([estimate.quality for estimate in read])),
+        model_version=recogniser.version,
+        abstained=bool(mean.max() < recogniser.threshold or np.mean([e.abstained for e in read]) > 0.5),
+        details={
+            "frames": len(read) + dropped.total(),
+            "frames_read": len(read),
+            "dropped": dict(dropped),
+            "votes": dict(votes),
+            "majority": majority,
+        },
+    )
