@@ -27,24 +27,36 @@ def ancova(
     Raises NotIdentified.
     """
     known = complete(data, outcome, baseline, arm)
-    others = design.arms_of(known, reference, arm)
-    interest = pd.DataFrame({label: (known[arm] == label).astype(float) for label in others})
-    columns = design.with_interest(design.covariates(known, baseline, strata), interest)
-    fit = sm.OLS(known[outcome].to_numpy(float), columns.to_numpy()).fit()
-    n = known[arm].value_counts()
-    places = {label: columns.columns.get_loc(label) for label in others}
-    return [
-        Effect(
-            arm=label,
-            reference=reference,
-            n_arm=int(n[label]),
-            n_reference=int(n[reference]),
-            estimate=float(fit.params[place]),
-            se=float(fit.bse[place]),
-            df=float(fit.df_resid),
-        )
-        for label, place in places.items()
-    ]
+    return Model(known, baseline, strata, reference, arm).effects(known[outcome].to_numpy(float))
+
+
+class Model:
+    """The columns of an analysis of covariance, for one outcome or many of the same people. Raises NotIdentified."""
+
+    def __init__(
+        self, people: pd.DataFrame, baseline: str | None, strata: Sequence[str], reference: str, arm: str = "arm"
+    ) -> None:
+        self.reference, self.arms = reference, design.arms_of(people, reference, arm)
+        interest = pd.DataFrame({label: (people[arm] == label).astype(float) for label in self.arms})
+        columns = design.with_interest(design.covariates(people, baseline, strata), interest)
+        self._columns, self._n = columns.to_numpy(), people[arm].value_counts()
+
+    def effects(self, outcome: np.ndarray) -> list[Effect]:
+        """outcome: (people,) in their order. One effect per arm."""
+        fit = sm.OLS(outcome, self._columns).fit()
+        k = len(self.arms)
+        return [
+            Effect(
+                arm=label,
+                reference=self.reference,
+                n_arm=int(self._n[label]),
+                n_reference=int(self._n[self.reference]),
+                estimate=float(estimate),
+                se=float(se),
+                df=float(fit.df_resid),
+            )
+            for label, estimate, se in zip(self.arms, fit.params[-k:], fit.bse[-k:], strict=True)
+        ]
 
 
 def complete(data: pd.DataFrame, outcome: str, baseline: str | None, arm: str = "arm") -> pd.DataFrame:

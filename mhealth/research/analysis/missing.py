@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mhealth.research.analysis import design
-from mhealth.research.analysis.ancova import ancova
+from mhealth.research.analysis.ancova import Model
 from mhealth.research.analysis.effects import Effect, NotIdentified
 
 ROUNDS = 10  # of the chained regressions; one occasion with missing values needs one
@@ -47,22 +47,17 @@ def compared(data: pd.DataFrame, outcome: str, columns: Sequence[str]) -> pd.Dat
     return table.rename_axis(["group", "measure"]).reset_index()
 
 
-def imputed(data: pd.DataFrame, question: Question, n_imputations: int, seed: int) -> list[pd.DataFrame]:
-    """Copies of the frame in which every missing outcome of a randomised person with a baseline is filled in.
+def imputed(people: pd.DataFrame, question: Question, n_imputations: int, seed: int) -> np.ndarray:
+    """(imputations, people, outcomes) with every hole filled in. people: randomised ones with a baseline.
 
     Raises NotIdentified where too few people have an outcome to learn from.
     """
-    people = data.dropna(subset=["arm", question.baseline])
     arms = design.dummies(people["arm"], "arm")
     fixed = pd.concat([design.covariates(people, question.baseline, question.strata), arms], axis=1)
     fixed = design.independent(fixed).to_numpy()
     values = people[list(question.outcomes)].to_numpy(float)
-    filled = []
-    for child in np.random.SeedSequence(seed).spawn(n_imputations):
-        copy = people.copy()
-        copy[list(question.outcomes)] = _chained(values, fixed, np.random.default_rng(child))
-        filled.append(copy)
-    return filled
+    seeds = np.random.SeedSequence(seed).spawn(n_imputations)
+    return np.array([_chained(values, fixed, np.random.default_rng(child)) for child in seeds])
 
 
 def _chained(values: np.ndarray, fixed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -112,7 +107,7 @@ def multiple_imputation(
     data: pd.DataFrame, question: Question, *, n_imputations: int = 50, seed: int = 1
 ) -> list[Effect]:
     """The ANCOVA of everybody randomised with a baseline, assuming missing at random. Raises NotIdentified."""
-    return _judged(imputed(data, question, n_imputations, seed), question)
+    return delta_adjusted(data, question, [0.0], n_imputations=n_imputations, seed=seed)[0.0]
 
 
 def delta_adjusted(
@@ -122,20 +117,21 @@ def delta_adjusted(
 
     delta: in units of the scale; positive is worse where higher is worse, against the arm. Raises NotIdentified.
     """
-    copies = imputed(data, question, n_imputations, seed)
-    last = question.outcomes[-1]
-    holes = copies[0].index[data.loc[copies[0].index, last].isna() & (copies[0]["arm"] != question.reference)]
-    results = {}
-    for delta in deltas:
-        shifted = [copy.assign(**{last: copy[last] + delta * copy.index.isin(holes)}) for copy in copies]
-        results[delta] = _judged(shifted, question)
-    return results
+    people = with_baseline(data, question)
+    model = Model(people, question.baseline, question.strata, question.reference)
+    filled = imputed(people, question, n_imputations, seed)[:, :, -1]
+    last = people[question.outcomes[-1]]
+    holes = (last.isna() & (people["arm"] != question.reference)).to_numpy(float)
+    return {delta: _judged(model, filled + delta * holes) for delta in deltas}
 
 
-def _judged(copies: Sequence[pd.DataFrame], question: Question) -> list[Effect]:
-    about = {"baseline": question.baseline, "strata": question.strata, "reference": question.reference}
-    found = [ancova(copy, outcome=question.outcomes[-1], **about) for copy in copies]
-    return [pooled(effects) for effects in zip(*found, strict=True)]
+def with_baseline(data: pd.DataFrame, question: Question) -> pd.DataFrame:
+    return data.dropna(subset=["arm", question.baseline])
+
+
+def _judged(model: Model, outcomes: np.ndarray) -> list[Effect]:
+    """outcomes: (imputations, people)."""
+    return [pooled(effects) for effects in zip(*(model.effects(outcome) for outcome in outcomes), strict=True)]
 
 
 def tipping_point(adjusted: dict[float, list[Effect]], arm: str) -> float | None:
