@@ -131,15 +131,12 @@ class Learner:
         self.engine, self.widen, self.rng = engine, widen, np.random.default_rng([noise_seed, 3])
 
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
-        return thompson(*self._scores(contexts, who), self.rng)
+        mean, sd = self.engine.score(contexts, who)
+        return thompson(mean, self.widen * sd, self.rng)
 
     def learn(self, offers: Offers) -> None:
         self.engine.learn(offers)
         self.engine.fit()
-
-    def _scores(self, contexts, who):
-        mean, sd = self.engine.score(contexts, who)
-        return mean, self.widen * sd
 
 
 def thompson(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
@@ -199,7 +196,8 @@ class EaseGreedy(Uniform):
 
     def __init__(self, people: int, activities: int, regularisation: float = 50.0) -> None:
         super().__init__(activities)
-        self.x, self.weights, self.regularisation = np.zeros((people, activities)), None, regularisation
+        self.x, self.regularisation = np.zeros((people, activities)), regularisation
+        self.weights: np.ndarray | None = None
 
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
         if day % 7 == 0 and self.x.any():
@@ -275,7 +273,7 @@ class Oracle(Uniform):
 
 
 TINY = 1e-4
-WITHOUT_PEOPLE = {"person": TINY, "person_attribute": TINY, "person_activity": 0.0}
+WITHOUT_PEOPLE = RewardConfig(person=TINY, person_attribute=TINY)
 
 
 def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1, config: RewardConfig | None = None):
@@ -292,20 +290,14 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
         "clinician rules": lambda: Rules(world),
         "EASE": lambda: EaseGreedy(people, n),
         "LinUCB": lambda: LinUcb(n),
-        "LinTS": lambda: learner(_changed(RewardConfig(), **WITHOUT_PEOPLE), False, 2.0),
+        "LinTS": lambda: learner(WITHOUT_PEOPLE, False, 2.0),
         "Vowpal Wabbit": lambda: VowpalWabbit(world, seed),
-        "pooled regression": lambda: learner(_changed(RewardConfig(), **WITHOUT_PEOPLE), True),
+        "pooled regression": lambda: learner(WITHOUT_PEOPLE, True),
         "mixed-effects bandit": lambda: learner(RewardConfig(), False),
         "ours": lambda: learner(ours, True),
         "oracle": lambda: Oracle(cohort),
     }
     return makers[name]()
-
-
-def _changed(config: RewardConfig, **values: float) -> RewardConfig:
-    from dataclasses import replace
-
-    return replace(config, **values)
 
 
 def _with_one(contexts: np.ndarray) -> np.ndarray:
@@ -314,5 +306,5 @@ def _with_one(contexts: np.ndarray) -> np.ndarray:
 
 def _first(values: np.ndarray) -> np.ndarray:
     """All probability on the largest value of each row; shared where several are."""
-    best = values == values.max(axis=-1, keepdims=True)
+    best = np.asarray(values == values.max(axis=-1, keepdims=True))
     return best / best.sum(axis=-1, keepdims=True)

@@ -93,9 +93,9 @@ def load(name: str) -> World:
     if name not in NAMES or digest(path) != json.loads((FOLDER / "hashes.json").read_text())[path.name]:
         raise UnknownWorld(f"no world {name!r} with the committed hash")
     values = json.loads(path.read_text())
-    arrays = {key: np.array(values[key]) for key in ("attributes", "activity_effects", "gamma")}
-    tuples = {key: tuple(values[key]) for key in ("techniques", "rules", "test_seeds")}
-    return World(values["name"], values["parameters"], values["misspecification"], **arrays, **tuples)
+    arrays = {key: np.array(values.pop(key)) for key in ("attributes", "activity_effects", "gamma")}
+    tuples = {key: tuple(values.pop(key)) for key in ("techniques", "rules", "test_seeds")}
+    return World(**values, **arrays, **tuples)
 
 
 def digest(path: Path) -> str:
@@ -119,7 +119,7 @@ class Cohort:
         self.emotion, self.seen = self._emotions(streams[1])
         self.dass_latent, self.dass = self._dass(streams[2])
         self.day = self._days(streams[3], residuals)
-        self.logits = self._logits(streams[4])
+        self._likes = streams[4]
         self.uniforms = streams[5].random((people, days, 7))
         self.level = world["mood_person_sd"] * streams[5].standard_normal((people, 1))
 
@@ -166,9 +166,10 @@ class Cohort:
             shock[:, t] = rho * shock[:, t - 1] + math.sqrt(1 - rho**2) * shock[:, t]
         return shock
 
-    def _logits(self, rng: np.random.Generator) -> np.ndarray:
+    @cached_property
+    def logits(self) -> np.ndarray:
         """Logit of completing each activity, (P, T, N)."""
-        w, (n, a) = self.world, self.world.attributes.shape
+        w, rng, (n, a) = self.world, self._likes, self.world.attributes.shape
         centred = w.attributes - w.attributes.mean(axis=0)
         spread = np.sqrt((centred**2).sum(axis=1).mean())
         seen, unseen = math.sqrt(w["attribute_share"]), math.sqrt(1 - w["attribute_share"])
@@ -179,7 +180,7 @@ class Cohort:
             + w.activity_effects
             + w["person_level_sd"] * rng.standard_normal((self.people, 1))
         )
-        result = base[:, None] + own[:, None] + w["day_sd"] * self.day[..., None]
+        result: np.ndarray = base[:, None] + own[:, None] + w["day_sd"] * self.day[..., None]
         if w.misspecification == "drifting":
             angle = (np.pi / 2 * np.arange(self.days) / DAYS)[None, :, None]
             result += (np.cos(angle) - 1) * likes[0][:, None] + np.sin(angle) * likes[1][:, None]
@@ -226,6 +227,10 @@ class Cohort:
         told = u[:, 3:5] < np.where(done[:, None] > 0, w["answers_if_done"], w["answers_if_not"])
         return done, np.where(told[:, 0], helpful, np.nan), np.where(told[:, 1], change, np.nan)
 
+    def sends(self, day: int, probability: float) -> np.ndarray:
+        """Who is sent anything, (P,) 1 or 0: luck, a constant probability, and nobody who is not available."""
+        return ((self.uniforms[:, day, 6] < probability) & self.available[:, day]).astype(float)
+
     def mood(self, day: int, sent: np.ndarray) -> np.ndarray:
         """Proximal outcome in the evening of a day, in standard deviations, (P,)."""
         w = self.world
@@ -240,7 +245,7 @@ class Cohort:
         dose: (P,) deliveries of the last seven days.   emotion False: as if no check-in had been read.
         """
         seen = self.seen[:, day] if emotion else np.full(self.people, -1)
-        columns = {name: np.zeros(self.people) for name in COLUMNS}
+        columns: dict[str, np.ndarray] = {name: np.zeros(self.people) for name in COLUMNS}
         strength, n = self.world["shown_strength"], len(EMOTIONS)
         rest, there = (1 - strength) / (n - 1), seen >= 0
         entropy = -(strength * math.log(strength) + (n - 1) * rest * math.log(rest))

@@ -57,7 +57,7 @@ def play(
 ) -> Played:
     """Play a policy (`bandits`) through a cohort. emotion False: the policy never sees a check-in."""
     config = config or PolicyConfig()
-    p, t, n = cohort.logits.shape
+    p, t, n = cohort.people, cohort.days, len(cohort.world.activities)
     empty = [np.full((p, t), np.nan) for _ in range(5)]
     played = Played(np.zeros((p, t)), np.full((p, t), -1), np.zeros((p, t)), *empty)
     if keep_laws:
@@ -78,7 +78,7 @@ def _evening(cohort: Cohort, policy, rewards: Rewards, config: PolicyConfig, day
     played.best[who, day] = expected.max(axis=1)
     if played.laws is not None:
         played.laws[who, day] = laws
-    send = cohort.uniforms[who, day, 6] < config.send_probability
+    send = cohort.sends(day, config.send_probability)[who] > 0
     sent, laws = who[send], laws[send]
     # a second, independent use of the person's luck: which part of the law the draw falls into
     draw = (cohort.uniforms[sent, day, 6] / config.send_probability)[:, None]

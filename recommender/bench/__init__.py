@@ -21,7 +21,11 @@ from types import ModuleType
 from recommender.bench.cells import Cell, finished, run
 
 BENCHES: dict[str, str] = {  # name: module
+    "films": "recommender.bench.films",
     "noise": "recommender.bench.noise",
+    "null": "recommender.bench.null",
+    "ope": "recommender.bench.ope",
+    "regret": "recommender.bench.regret",
     "wcls": "recommender.bench.wcls",
 }
 
