@@ -2,7 +2,7 @@
 
 openSMILE (Eyben et al. 2010) comes under audEERING's research licence, which excludes commercial use: it is no
 dependency of this project, not even of its benches. Who may use it puts the `opensmile` wheel on the path of a
-bench run; without it these cells say that the peer is missing and the others run.
+bench run; without it these cells are left out, which the bench says.
 """
 
 from __future__ import annotations

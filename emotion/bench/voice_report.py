@@ -14,8 +14,9 @@ import numpy as np
 OURS = "compact_voice"
 LEAK = "durations_and_corpus"
 DRAWS = 1000
-CONDITIONS = ("K=0", "K=10 random", "K=0 random", "K=10 80% sadness", "K=0 80% sadness", "K=10 80% neutral")
-CONDITIONS += ("K=0 80% neutral",)
+CONDITIONS: tuple[str, ...] = ("K=0",) + tuple(
+    f"K={k} {drawn}" for drawn in ("random", "80% sadness", "80% neutral") for k in (10, 0)
+)
 HEADS = ("K=0", "K=10", "same rows, K=0", "80 % sadness", "same rows, K=0", "80 % neutral", "same rows, K=0")
 NAMES = {
     ("E2", "ravdess", "own"): "E2 RAVDESS, eight classes",

@@ -46,9 +46,10 @@ class MfccLstm(nn.Module):
 def one_bias(lstm: nn.LSTM) -> nn.LSTM:
     """Freeze the second bias of each gate at zero, and open the forget gates as Keras does."""
     width = lstm.hidden_size
+    bias, second = lstm.get_parameter("bias_ih_l0"), lstm.get_parameter("bias_hh_l0")
     with torch.no_grad():
-        lstm.bias_hh_l0.zero_()
-        lstm.bias_ih_l0.zero_()
-        lstm.bias_ih_l0[width : 2 * width] = 1
-    lstm.bias_hh_l0.requires_grad_(False)
+        second.zero_()
+        bias.zero_()
+        bias[width : 2 * width] = 1
+    second.requires_grad_(False)
     return lstm
