@@ -45,7 +45,7 @@ class Stacked(Strategy):
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
         folds, (_, counts) = min(5, len(np.unique(people))), np.unique(truth, return_counts=True)
-        if folds < 2 or counts.min() < folds:
+        if folds < 2 or counts.min() < folds or len(self.penalties) == 1:
             return self.penalties[0]
 
         def loss(penalty: float) -> float:
@@ -60,6 +60,10 @@ class Stacked(Strategy):
             return self.prior()
         scores = [self._block(m) @ _centred(r.distribution) for m, r in readings.items()]
         return normalised(np.sum(scores, axis=0) + self.bias_)
+
+    def alone(self, modality: str, distributions: np.ndarray) -> np.ndarray:
+        """One modality read by itself, (…, K): matrix scaling (Guo et al. 2017)."""
+        return normalised(_centred(distributions) @ self._block(modality).T + self.bias_)
 
     def weights(self, readings: Mapping[str, Reading], person: Any = None) -> dict[str, float]:
         """By the size of the coefficients: their Frobenius norm."""

@@ -233,3 +233,16 @@ def test_values_that_their_errors_explain_become_one_and_others_stay():
 def test_a_fused_estimate_is_an_estimate():
     assert isinstance(fuse(THREE), Estimate)
     assert fuse(THREE).emotion == "anger"
+
+
+def test_systematic_confusions_of_everybody_are_mapped_where_that_foretells_others_and_only_there():
+    """A face that says fear for surprise, with everybody; and one that is honest."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(7, size=3000)
+    said = np.where(truth == 6, 2, truth)
+    biased = 0.5 * np.eye(7)[said] + 0.5 * rng.dirichlet(np.ones(7), 3000)
+
+    assert set(fit_population({"face": biased}, truth, PEOPLE).maps) == {"face"}
+    logits = rng.normal(0, 1, (3000, 7)) + 1.5 * np.eye(7)[truth]
+    honest = np.exp(1.5 * logits) / np.exp(1.5 * logits).sum(1, keepdims=True)
+    assert not fit_population({"face": honest}, truth, PEOPLE).maps
