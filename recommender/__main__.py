@@ -12,9 +12,9 @@ from typing import Any
 from recommender.bench import BENCHES, BenchFailed, measure
 from recommender.bench.cells import BadLine
 from recommender.dandelion import Result
-from recommender.evaluation import PROTOCOLS, BadPairs, evaluate
 from recommender.journal import JournalMismatch
 from recommender.log import BadLog, DecisionLog, read_log
+from recommender.pairs import PROTOCOLS, BadPairs
 from recommender.space import Float, Int, InvalidSpace, Log, Setting, Space
 from recommender.tuning import Command, UnusableCommand, minimise
 
@@ -98,6 +98,11 @@ def train(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
+    import torch
+
+    from recommender.evaluation import evaluate
+
+    torch.set_num_threads(1)  # one thread: the second core belongs to somebody else
     rows = evaluate(options.pairs, options.protocol, seed=options.seed, told=lambda line: print(line, file=sys.stderr))
     try:
         Path(options.out).write_text(json.dumps(rows, indent=1) + "\n")
@@ -178,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--journal", help="resume the tuning from this file")
     two.add_argument("--seed", type=int, default=0)
 
-    three = commands.add_parser("evaluate", help="compare with popularity and EASE on an interaction file")
+    three = commands.add_parser("evaluate", help="compare our model with its peers on an interaction file")
     three.set_defaults(run=compare)
     three.add_argument("--pairs", required=True, help=".npz with train, test and optionally valid: (user, item)")
     three.add_argument("--protocol", choices=PROTOCOLS, required=True)

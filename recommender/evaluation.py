@@ -1,83 +1,45 @@
-"""Popularity, EASE and the attention VAE on any interaction file, under one protocol.
+"""Our model and its peers on any interaction file, under one protocol.
 
-The file is an `.npz` with integer arrays `train`, `test` and optionally `valid`, rows (user, item).
-
-temporal: learn from `train`, choose by `valid`, recommend to the same users from `train`; items of `train` and
-    `valid` are not offered again, `test` is the target.
-strong: all pairs are merged, whole users are held out (a tenth to choose by, a tenth to test), each with four fifths
-    of the items shown and the rest as the target.
+`recommender.pairs` reads the file and splits it; every model is chosen by NDCG@100 on the validation target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from recommender.catalogue import Activity
-from recommender.linear import Ease, Popularity
+from recommender.linear import Ease, Popularity, ease_weights, gram_of
 from recommender.metrics import ranking_metrics
+from recommender.network import VaeConfig
+from recommender.pairs import PROTOCOLS, BadPairs, Split, read_pairs, split
+from recommender.ratings import ImplicitAls, ItemKnn, MultVae, Slim
 
 KS = (10, 20, 50, 100)
 REGULARISATIONS = (100.0, 300.0, 1000.0, 3000.0)
-PROTOCOLS = ("temporal", "strong")
-
-
-class BadPairs(ValueError):
-    """The interaction file cannot be used."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """All (U, N) of 0 and 1: what is fitted on; per target what is shown, closed to offers, and wanted."""
-
-    fitted: np.ndarray
-    valid_shown: np.ndarray
-    valid_wanted: np.ndarray
-    test_shown: np.ndarray
-    test_closed: np.ndarray
-    test_wanted: np.ndarray
-
-
-def read_pairs(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the file; raises BadPairs."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            pairs = {name: file[name] for name in ("train", "valid", "test") if name in file}
-    except (OSError, ValueError, EOFError) as error:
-        raise BadPairs(f"{path}: not a readable .npz file: {error}") from error
-    for name in ("train", "test"):
-        if name not in pairs:
-            raise BadPairs(f"{path}: no array {name!r}")
-    for name, array in pairs.items():
-        if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or (array < 0).any():
-            raise BadPairs(f"{path}: {name} must be non-negative whole numbers in rows (user, item)")
-    if not len(pairs["train"]) or not len(pairs["test"]):
-        raise BadPairs(f"{path}: train and test must not be empty")
-    return pairs
-
-
-def split(pairs: dict[str, np.ndarray], protocol: str, seed: int) -> Split:
-    users, items = (1 + max(int(array[:, c].max(initial=0)) for array in pairs.values()) for c in (0, 1))
-    tables = {name: _table(array, users, items) for name, array in pairs.items()}
-    if protocol == "strong":
-        return _strong(np.sum(list(tables.values()), axis=0) > 0, seed)
-    train, valid = tables["train"], tables.get("valid")
-    if valid is None:
-        valid = train * (np.random.default_rng(seed).random(train.shape) < 0.1)
-        return Split(train - valid, train - valid, valid, train, train, tables["test"])
-    return Split(train, train, valid, train, np.maximum(train, valid), tables["test"])
+IALS_CHOICES = ((0.1, 0.01), (0.3, 0.003))  # weight of what was not taken up, regularisation
+SLIM_CHOICES = ((1.0, 50.0), (5.0, 300.0))
+MODELS = ("popularity", "knn", "ease", "slim", "ials", "mult-vae", "ed-att-vae")
+FILMS = VaeConfig(latent=64, width=128, mixture=1, id_dropout=0.0, learning_rate=3e-3, beta=0.01, epochs=40, patience=6)
 
 
 def evaluate(
-    path: str | Path, protocol: str, *, seed: int = 0, config: Any = None, told: Callable[[str], None] = lambda _: None
+    path: str | Path,
+    protocol: str,
+    *,
+    models: Sequence[str] = MODELS,
+    seed: int = 0,
+    config: VaeConfig | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Return rows of model, metric, k and mean over the users with a target.
 
-    config: a `VaeConfig`; its regularisation is set to the one that EASE chooses on the validation target.
+    config: of our model, without its context block; its regularisation is set to the one that EASE chooses.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}")
@@ -85,55 +47,66 @@ def evaluate(
     if not data.test_wanted.any():
         raise BadPairs("no user has a target")
     rows = []
-    for name, score in _models(data, seed, config, told):
-        metrics = ranking_metrics(score(data.test_shown), data.test_closed > 0, data.test_wanted > 0, KS)
+    for name in models:
+        metrics = judged(name, data, seed, config, told)
         rows += [{"model": name, "metric": m, "k": k, "mean": float(v.mean())} for (m, k), v in metrics.items()]
         told(f"{name}: recall@20 {metrics['recall', 20].mean():.4f}, ndcg@20 {metrics['ndcg', 20].mean():.4f}")
     return rows
 
 
-def _models(data: Split, seed: int, config: Any, told: Callable[[str], None]) -> Iterator[tuple[str, Callable]]:
-    from recommender.vae import Recommender, VaeConfig  # loads torch
+def judged(
+    name: str, data: Split, seed: int, config: VaeConfig | None = None, told: Callable[[str], None] = lambda _: None
+) -> dict[tuple[str, int], np.ndarray]:
+    """Fit a model and return its metrics per user with a target, {(metric, k): (U,)}."""
+    score = _model(name, data, seed, config, told)
+    return ranking_metrics(score(data.test_shown), data.test_closed > 0, data.test_wanted > 0, KS)
 
-    yield "popularity", Popularity().fit(data.fitted).score
+
+def _model(name: str, data: Split, seed: int, config: Any, told: Callable[[str], None]) -> Callable:
+    """Fit one model, what is free in it chosen by the validation target; return its `score`."""
+    if name == "popularity":
+        return Popularity().fit(data.fitted).score
+    if name == "knn":
+        return _best([ItemKnn(shrinkage=s).fit(data.fitted) for s in (5.0, 50.0)], data).score
+    if name == "slim":
+        return _best([Slim(l1, l2).fit(data.fitted) for l1, l2 in SLIM_CHOICES], data).score
+    if name == "ials":
+        choices = [ImplicitAls(unobserved=a, regularisation=r, seed=seed) for a, r in IALS_CHOICES]
+        return _best([model.fit(data.fitted) for model in choices], data).score
+    if name == "mult-vae":
+        return MultVae(seed=seed).fit(data.fitted, judge=lambda score: _quality(score, data)).score
     regularisation = _chosen_regularisation(data)
     told(f"EASE: lambda {regularisation:g} by the validation target")
-    yield "ease", Ease(regularisation).fit(data.fitted).score
-    config = replace(config or VaeConfig(), regularisation=regularisation)
-    activities = [Activity(str(i)) for i in range(data.fitted.shape[1])]
+    if name == "ease":
+        return Ease(regularisation).fit(data.fitted).score
+    return _ours(data, seed, replace(config or FILMS, regularisation=regularisation), told)
+
+
+def _ours(data: Split, seed: int, config: VaeConfig, told: Callable[[str], None]) -> Callable:
+    from recommender.vae import Recommender
+
     ours = Recommender(config, seed)
+    activities = [Activity(str(i)) for i in range(data.fitted.shape[1])]
     ours.fit_matrix(data.fitted, activities, shown=data.valid_shown, wanted=data.valid_wanted)
     told(f"ours: {ours.report_}")
-    yield "ed-att-vae", ours.logits_of_matrix
+    return ours.logits_of_matrix
+
+
+def _best(models: Sequence[Any], data: Split) -> Any:
+    return max(models, key=lambda model: _quality(model.score, data))
+
+
+def _quality(score: Callable, data: Split) -> float:
+    """NDCG@100 on the validation target: what every model is chosen by."""
+    if not data.valid_wanted.any():
+        return 0.0
+    metrics = ranking_metrics(score(data.valid_shown), data.valid_shown > 0, data.valid_wanted > 0, (100,))
+    return float(metrics["ndcg", 100].mean())
 
 
 def _chosen_regularisation(data: Split) -> float:
-    """EASE's lambda by recall@20 on the validation target, as DiffRec chooses its models."""
-
-    def quality(regularisation: float) -> float:
-        scores = Ease(regularisation).fit(data.fitted).score(data.valid_shown)
-        return float(ranking_metrics(scores, data.valid_shown > 0, data.valid_wanted > 0, (20,))["recall", 20].mean())
-
     if not data.valid_wanted.any():
         return 1000.0
-    return max(REGULARISATIONS, key=quality)
-
-
-def _strong(x: np.ndarray, seed: int) -> Split:
-    rng = np.random.default_rng(seed)
-    able = rng.permutation(np.flatnonzero(x.sum(axis=1) >= 5))
-    if len(able) < 10:
-        raise BadPairs("holding users out needs at least ten users with five items each")
-    tenth = len(able) // 10
-    wanted = x & (rng.random(x.shape) < 0.2)
-    shown = x & ~wanted
-    valid, test = able[:tenth], able[tenth : 2 * tenth]
-    fitted = np.delete(x, able[: 2 * tenth], axis=0)
-    parts = (fitted, shown[valid], wanted[valid], shown[test], shown[test], wanted[test])
-    return Split(*(part.astype(float) for part in parts))
-
-
-def _table(pairs: np.ndarray, users: int, items: int) -> np.ndarray:
-    x = np.zeros((users, items))
-    x[pairs[:, 0], pairs[:, 1]] = 1.0
-    return x
+    gram = gram_of(data.fitted)
+    shown = scipy.sparse.csr_array(data.valid_shown)
+    return max(REGULARISATIONS, key=lambda r: _quality(lambda _: shown @ ease_weights(gram, r), data))

@@ -45,7 +45,7 @@ class Ease:
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """Return (U, N)."""
-        return np.asarray(x, dtype=np.float64) @ self.weights_
+        return scipy.sparse.csr_array(np.asarray(x, dtype=np.float64)) @ self.weights_
 
 
 def gram_of(x: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ BENCHES: dict[str, str] = {  # name: module
     "films": "recommender.bench.films",
     "noise": "recommender.bench.noise",
     "null": "recommender.bench.null",
+    "faithfulness": "recommender.bench.faithfulness",
     "ope": "recommender.bench.ope",
     "regret": "recommender.bench.regret",
     "wcls": "recommender.bench.wcls",
