@@ -59,6 +59,9 @@ def clips_of(name: str, data: Path) -> tuple[list[Clip], tuple[str, ...]]:
     if name == "ravdess":
         found = ravdess.clips(data / "ravdess_speech")
         return [replace(c, label=RAVDESS_CLASSES[int(c.path.stem[6:8]) - 1]) for c in found], RAVDESS_CLASSES
+    if name == "joint":  # what the released network learns from
+        german = emodb.clips(data / "emodb" / "first2s_16k")
+        return ravdess.clips(data / "ravdess_speech") + german, EMOTIONS
     if name == "across":
         return [clip for clip in _three_corpora(data) if clip.label in SHARED_CLASSES], SHARED_CLASSES
     folder, classes = {
