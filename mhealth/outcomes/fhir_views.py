@@ -14,7 +14,8 @@ from mhealth.outcomes import fhir, services
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.platform import languages
 from mhealth.platform.access import IsParticipant
-from mhealth.platform.problems import Problem
+from mhealth.platform.problems import MEDIA_TYPE, Problem
+from mhealth.platform.schema import ProblemSerializer
 
 
 class FhirParser(JSONParser):
@@ -68,8 +69,11 @@ class FhirQuestionnaireResponse(FhirView):
         responses={
             (200, fhir.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.OBJECT, description="These answers are here already."),
             (201, fhir.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.OBJECT, description="Stored."),
-            403: OpenApiResponse(description="`participation-ended`"),
-            409: OpenApiResponse(description="`answers-differ`: the first answers stand."),
+            (403, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description="`participation-ended`: not stored."),
+            (409, MEDIA_TYPE): OpenApiResponse(
+                ProblemSerializer,
+                description="Stored, but not counted: `occasion-closed`, `occasion-not-open` or `answers-differ`.",
+            ),
         },
     )
     def put(self, request: Request, occasion: str) -> Answer:

@@ -191,9 +191,14 @@ class Response(models.Model):
             return gettext("Thank you, your answers are stored.")
         return f"{self.WhyOut(self.why_out).label} {gettext('They are stored, but not counted with the others.')}"
 
+    @staticmethod
+    def place_of_answers(pk: uuid.UUID) -> str:
+        """The associated data of the encryption."""
+        return f"outcomes_response/{pk}/answers"
+
     @property
     def _context(self) -> str:
-        return f"outcomes_response/{self.pk}/answers"
+        return self.place_of_answers(self.pk)
 
     def seal_answers(self, answers: list[int | None]) -> None:
         self.answers_sealed = self.participant.data_key.seal(json.dumps(answers).encode(), self._context)

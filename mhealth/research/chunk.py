@@ -1,24 +1,71 @@
 """A few hundred people and what is known of them, each kind of row read at once for all of them."""
 
+import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Prefetch
 
 from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn, PersonalReliability
-from mhealth.outcomes.models import Occasion, Response, ScaleScore
+from mhealth.outcomes.models import InstrumentVersion, Occasion, Response, ScaleScore
+from mhealth.people.models import Consent, Scope, User
 from mhealth.platform.leases import WorkStatus
 
 if TYPE_CHECKING:
     from mhealth.research.cohort import Cohort, Person
 
+OF_PERSON = (
+    *("trial_id", "status", "baseline_id", "enrolled_at", "allocated_at"),
+    *(f"participant__{name}" for name in ("study_id", "site", "language", "zone", "birth_year", "sex", "data_key")),
+    "participant__data_key__wrapped",
+    *(f"slot__{name}" for name in ("trial_id", "stratum", "position", "sealed_arm")),
+    *("withdrawal__kind", "withdrawal__recorded_at"),
+)
 FINISHED = (WorkStatus.DONE, WorkStatus.UNUSABLE)
-OF_RESPONSE = ("id", "occasion_id", "answers_sealed", "answered_at", "in_window", "conflicting")
-OF_OCCASION = ("id", "participant_id", "version_id", "number", "name", "opens_at", "created_at")
+
+
+@dataclass(slots=True, frozen=True)
+class Planned:
+    """An occasion. Rows of these are read by the hundred thousand: no model instances."""
+
+    pk: uuid.UUID
+    participant_id: uuid.UUID
+    version: InstrumentVersion
+    name: str
+    opens_at: datetime
+    created_at: datetime
+
+
+class Scored(NamedTuple):
+    """A score, with the names of outcomes.ScaleScore."""
+
+    scale: str
+    value: float | None
+    band: str
+    n_missing: int
+    prorated: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Answered:
+    """Answers that count. scored: by scale, in the order of the instrument."""
+
+    pk: uuid.UUID
+    occasion: Planned
+    answered_at: datetime
+    scored: dict[str, Scored]
+    sealed: bytes
+    unseal: Callable[[bytes, str], bytes]
+
+    @property
+    def answers(self) -> list[int | None]:
+        return json.loads(self.unseal(self.sealed, Response.place_of_answers(self.pk)))
 
 
 class Chunk:
@@ -26,14 +73,15 @@ class Chunk:
 
     def __init__(self, cohort: "Cohort", order: list[tuple[str, uuid.UUID]]) -> None:
         self.cohort = cohort
-        rows = cohort.enrolments.select_related("participant__data_key", "participant__user", "slot", "withdrawal")
-        found = rows.prefetch_related("participant__consents").in_bulk([pk for _, pk in order])
+        rows = cohort.enrolments.select_related("participant__data_key", "slot", "withdrawal").only(*OF_PERSON)
+        agreed = Prefetch("participant__consents", Consent.objects.filter(scope=Scope.TRIAL, given=True))
+        found = rows.prefetch_related(agreed).in_bulk([pk for _, pk in order])
         self.people: list[Person] = [cohort.person(code, found[pk], self) for code, pk in order]
         self._starts = {person.participant.pk: person.enrolment.enrolled_at for person in self.people}
         self._ids = list(self._starts)
 
     @cached_property
-    def occasions(self) -> dict[uuid.UUID, list[Occasion]]:
+    def occasions(self) -> dict[uuid.UUID, list[Planned]]:
         found = self._grouped(self._planned())
         baselines = dict(self._baselines())
         for person in self.people:
@@ -42,13 +90,12 @@ class Chunk:
             found[person.participant.pk] = [o for o in mine if o.created_at >= start or o.pk == baseline]
         return found
 
-    def _planned(self) -> Iterable[Occasion]:
+    def _planned(self) -> Iterable[Planned]:
         versions = {version.pk: version for version in self.cohort.versions}
-        until = self.cohort.until
-        rows = Occasion.objects.filter(participant__in=self._ids, created_at__lte=until).only(*OF_OCCASION)
-        for occasion in rows.order_by("opens_at", "number", "id"):
-            occasion.version = versions[occasion.version_id]
-            yield occasion
+        rows = Occasion.objects.filter(participant__in=self._ids, created_at__lte=self.cohort.until)
+        names = ("pk", "participant_id", "version_id", "name", "opens_at", "created_at")
+        for pk, person, version, *rest in rows.order_by("opens_at", "number", "id").values_list(*names):
+            yield Planned(pk, person, versions[version], *rest)
 
     def _baselines(self):
         """(response, its occasion) of the answers that were taken as the baseline."""
@@ -56,29 +103,34 @@ class Chunk:
         return Response.objects.filter(pk__in=[pk for pk in taken if pk]).values_list("pk", "occasion_id")
 
     @cached_property
-    def responses(self) -> dict[uuid.UUID, list[Response]]:
-        """In the order of their occasions, each with `scored`: ScaleScore by scale, in the order of the instrument."""
-        people = {person.participant.pk: person.participant for person in self.people}
-        given = {response.occasion_id: response for response in self._answered()}
-        found: dict[uuid.UUID, list[Response]] = defaultdict(list)
-        for person_id, occasions in self.occasions.items():
-            for occasion in (o for o in occasions if o.pk in given):
-                response = given[occasion.pk]
-                occasion.participant = people[person_id]  # its key is loaded already
-                response.occasion = occasion
-                found[person_id].append(response)
+    def responses(self) -> dict[uuid.UUID, list[Answered]]:
+        """In the order of their occasions."""
+        given = {occasion: rest for occasion, *rest in self._answered()}
+        scored = self._scored()
+        found: dict[uuid.UUID, list[Answered]] = defaultdict(list)
+        for person in self.people:
+            mine = self.occasions[person.participant.pk]
+            unseal = person.participant.data_key.unsealer()
+            for occasion in (o for o in mine if o.pk in given):
+                pk, answered_at, sealed = given[occasion.pk]
+                answered = Answered(pk, occasion, answered_at, scored[pk], sealed, unseal)
+                found[person.participant.pk].append(answered)
         return found
 
-    def _answered(self) -> Iterable[Response]:
-        mine = Response.objects.for_analysis().filter(
-            occasion__participant__in=self._ids, received_at__lte=self.cohort.cut_off
-        )
-        scored: dict[uuid.UUID, dict[str, ScaleScore]] = defaultdict(dict)
-        for score in ScaleScore.objects.filter(response__in=mine.order_by().values("pk")).order_by("id"):
-            scored[score.response_id][score.scale] = score
-        for response in mine.only(*OF_RESPONSE):
-            response.scored = scored[response.pk]
-            yield response
+    def _answers(self):
+        people, cut_off = self._ids, self.cohort.cut_off
+        rows = Response.objects.for_analysis().filter(occasion__participant__in=people, received_at__lte=cut_off)
+        return rows.order_by()
+
+    def _answered(self):
+        return self._answers().values_list("occasion_id", "pk", "answered_at", "answers_sealed")
+
+    def _scored(self) -> dict[uuid.UUID, dict[str, Scored]]:
+        rows = ScaleScore.objects.filter(response__in=self._answers().values("pk")).order_by("id")
+        found: dict[uuid.UUID, dict[str, Scored]] = defaultdict(dict)
+        for response, *score in rows.values_list("response_id", *Scored._fields):
+            found[response][score[0]] = Scored(*score)
+        return found
 
     @cached_property
     def check_ins(self) -> dict[uuid.UUID, list[CheckIn]]:
@@ -104,6 +156,13 @@ class Chunk:
             for decision in decisions:
                 decision.participant = people[person_id]
         return found
+
+    @cached_property
+    def users(self) -> dict[uuid.UUID, User]:
+        return {
+            user.participant.pk: user
+            for user in User.objects.filter(participant__in=self._ids).select_related("participant")
+        }
 
     @cached_property
     def reliability(self) -> dict[uuid.UUID, PersonalReliability]:

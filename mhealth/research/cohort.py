@@ -15,8 +15,8 @@ from django.db.models import Max
 from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn, Estimate
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
-from mhealth.people.models import Participant, Scope, Study
-from mhealth.research.chunk import Chunk
+from mhealth.people.models import Participant, Study
+from mhealth.research.chunk import Answered, Chunk, Planned
 from mhealth.trials.models import Enrolment, Trial, Withdrawal
 
 CHUNK = 200  # people in memory at once
@@ -115,7 +115,7 @@ class Cohort:
         return len(self._order)
 
     def person(self, code: str, enrolment: Enrolment, near: Chunk) -> Person:
-        given = [c.given_at for c in enrolment.participant.consents.all() if c.scope == Scope.TRIAL and c.given]
+        given = [consent.given_at for consent in enrolment.participant.consents.all()]
         return Person(
             code=code,
             arm=self._arm(enrolment),
@@ -153,12 +153,12 @@ class Cohort:
         """What people do after the trial has closed belongs to no trial, or to the next."""
         return min(self.cut_off, self.trial.closed_at or self.cut_off)
 
-    def occasions(self, person: Person) -> list[Occasion]:
+    def occasions(self, person: Person) -> list[Planned]:
         """Planned during the trial, and the one whose answers were taken as the baseline."""
         return person.near.occasions[person.participant.pk]
 
-    def responses(self, person: Person) -> list[Response]:
-        """Answers that count, in the order of their occasions, with `scored`: their scores by scale."""
+    def responses(self, person: Person) -> list[Answered]:
+        """Answers that count, in the order of their occasions."""
         return person.near.responses[person.participant.pk]
 
     def check_ins(self, person: Person) -> list[CheckIn]:

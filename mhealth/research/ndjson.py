@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mhealth.outcomes import fhir
-from mhealth.outcomes.models import Response
+from mhealth.research.chunk import Answered
 from mhealth.research.cohort import Cohort, Person
 
 FILES = ("CodeSystem", "Questionnaire", "QuestionnaireResponse", "Observation")
@@ -40,7 +40,7 @@ def resources(cohort: Cohort) -> Iterator[fhir.Resource]:
             yield from _answered(cohort, person, response)
 
 
-def _answered(cohort: Cohort, person: Person, response: Response) -> Iterator[fhir.Resource]:
+def _answered(cohort: Cohort, person: Person, response: Answered) -> Iterator[fhir.Resource]:
     occasion = response.occasion
     version = occasion.version
     place = cohort.occasions(person).index(occasion) + 1
@@ -54,7 +54,7 @@ def _answered(cohort: Cohort, person: Person, response: Response) -> Iterator[fh
         yield fhir.observation(version, score, response_id=response_id, **about)
 
 
-def _extensions(person: Person, response: Response) -> list[dict]:
+def _extensions(person: Person, response: Answered) -> list[dict]:
     said = {"arm": person.arm, "occasion": response.occasion.name, **person.days(response.answered_at)}
     return [
         {"url": f"{fhir.OURS}:{name.replace('_', '-')}", EXTENSIONS[name]: value}

@@ -37,7 +37,8 @@ def _drawn(decision: Decision) -> Row:
     choice = record["choice"]
     return {
         "reason": choice["reason"],
-        "policy": choice["policy"],
+        "policy": record["policy"],
+        "decided_by": choice["policy"],
         "model": record["model"] or None,
         "eligible": sum(not candidate["closed_by"] for candidate in choice["candidates"]),
         "send_probability": number_of(choice["send_probability"]),
@@ -89,7 +90,7 @@ def reliability(cohort: Cohort) -> Iterator[Row]:
 def identities(cohort: Cohort) -> Iterator[Row]:
     for person in cohort.people:
         participant, enrolment = person.participant, person.enrolment
-        zone, user = ZoneInfo(participant.zone), participant.user
+        zone, user = ZoneInfo(participant.zone), person.near.users.get(participant.pk)
         yield {
             "person": person.code,
             "participant": str(participant.pk),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from interventions.models import Decision, DecisionEvent
 from mhealth.checkins.models import CheckIn
 from mhealth.outcomes import scoring
-from mhealth.outcomes.models import Occasion, Response
+from mhealth.research.chunk import Answered, Planned
 from mhealth.research.cohort import Cohort, Person, age_band
 from mhealth.research.columns import EMOTIONS, ENGAGEMENT
 
@@ -41,9 +41,9 @@ def _severity_group(cohort: Cohort, person: Person) -> str:
 def occasions_wide(cohort: Cohort) -> Iterator[Row]:
     """Instruments that share the name of an occasion share its row."""
     for person in cohort.people:
-        given = {response.occasion_id: response for response in cohort.responses(person)}
+        given = {response.occasion.pk: response for response in cohort.responses(person)}
         first = next((r for r in given.values() if r.pk == person.enrolment.baseline_id), None)
-        together: dict[str, list[Occasion]] = defaultdict(list)
+        together: dict[str, list[Planned]] = defaultdict(list)
         for occasion in cohort.occasions(person):
             together[occasion.name].append(occasion)
         for name, occasions in together.items():
@@ -56,7 +56,7 @@ def occasions_wide(cohort: Cohort) -> Iterator[Row]:
             yield row
 
 
-def _block(occasion: Occasion, response: Response | None, first: Response | None) -> Row:
+def _block(occasion: Planned, response: Answered | None, first: Answered | None) -> Row:
     slug = occasion.version.instrument.slug
     row: Row = {f"{slug}_answered": response is not None}
     if response is None:
@@ -69,7 +69,7 @@ def _block(occasion: Occasion, response: Response | None, first: Response | None
     return row | {f"{slug}_q{n}": answer for n, answer in enumerate(response.answers, start=1)}
 
 
-def _change(name: str, response: Response, first: Response | None, scale: str) -> Row:
+def _change(name: str, response: Answered, first: Answered | None, scale: str) -> Row:
     """Against the answers that were the baseline, where both could be scored and the scale has norms."""
     rules = response.occasion.version.rules.scale(scale)
     same = first and first.occasion.version.instrument_id == response.occasion.version.instrument_id
@@ -140,7 +140,7 @@ def _happenings(cohort: Cohort, person: Person) -> Iterator[tuple[str, object]]:
         yield "check_ins", check_in.recorded_at
         if check_in.status == "done":
             yield "check_ins_read", check_in.recorded_at
-    answered = {response.occasion_id for response in cohort.responses(person)}
+    answered = {response.occasion.pk for response in cohort.responses(person)}
     for occasion in cohort.occasions(person):
         yield "questionnaires_planned", occasion.opens_at
         if occasion.pk in answered:

@@ -7,11 +7,12 @@ same bytes. The libraries below write the present time and offer no other.
 import hashlib
 from datetime import datetime
 from pathlib import Path
-
-import pandas as pd
-import pyreadstat
+from typing import TYPE_CHECKING
 
 from mhealth.research.columns import Column, Table
+
+if TYPE_CHECKING:  # heavy, and needed only where these formats are asked for
+    import pandas as pd
 
 MAX_ROWS = 100_000  # both are written from memory
 LABEL_CHARS = 80  # of Stata
@@ -33,8 +34,11 @@ class UnknownHeader(Exception):
     """The library writes another header than the one whose time we set."""
 
 
-def write_sav(table: Table, frame: pd.DataFrame, path: Path, *, title: str, at: datetime) -> None:
+def write_sav(table: Table, frame: "pd.DataFrame", path: Path, *, title: str, at: datetime) -> None:
     """frame: the rows of the table, as read from Parquet."""
+    import pandas as pd
+    import pyreadstat
+
     reasons = {reason: float(code) for reason, (code, _, _) in MISSING.items()}
     coded = pd.DataFrame({column.name: _coded(column, frame, reasons) for column in table.columns})
     asked = [column.name for column in table.columns if column.asked_by and not _is_flag(column)]
@@ -53,8 +57,11 @@ def write_sav(table: Table, frame: pd.DataFrame, path: Path, *, title: str, at: 
     _restamp(path, SAV_TIME, stamp)
 
 
-def write_dta(table: Table, frame: pd.DataFrame, path: Path, *, title: str, at: datetime) -> None:
+def write_dta(table: Table, frame: "pd.DataFrame", path: Path, *, title: str, at: datetime) -> None:
     """As `write_sav`, for Stata 14 and later; names longer than Stata allows are shortened as in the codebook."""
+    import pandas as pd
+    import pyreadstat
+
     reasons = {reason: letter for reason, (_, letter, _) in MISSING.items()}
     coded = {stata_name(column.name): _coded(column, frame, reasons) for column in table.columns}
     asked = [column for column in table.columns if column.asked_by and not _is_flag(column)]
@@ -87,7 +94,7 @@ def codes_of(column: Column) -> tuple[tuple[int, str], ...]:
     return column.codes or tuple(enumerate(column.levels, start=1))
 
 
-def _coded(column: Column, frame: pd.DataFrame, reasons: dict[str, object]) -> pd.Series:
+def _coded(column: Column, frame: "pd.DataFrame", reasons: dict[str, object]) -> "pd.Series":
     values = frame[column.name]
     if not _is_numeric(column):
         return values.astype(object).where(values.notna(), "")
@@ -99,7 +106,9 @@ def _coded(column: Column, frame: pd.DataFrame, reasons: dict[str, object]) -> p
     return _with_reasons(column, values, frame[f"{column.asked_by}_answered"], reasons)
 
 
-def _with_reasons(column: Column, values: pd.Series, answered: pd.Series, reasons: dict[str, object]) -> pd.Series:
+def _with_reasons(
+    column: Column, values: "pd.Series", answered: "pd.Series", reasons: dict[str, object]
+) -> "pd.Series":
     """Why each empty value is empty; one without a reason stays system-missing."""
     why = answered.map({True: column.missing, False: "unanswered"}).where(answered.notna(), "unplanned")
     told = why.map(reasons).where(values.isna())
