@@ -9,6 +9,7 @@ from interventions import services
 from interventions.models import Decision, DecisionEvent
 from mhealth.platform.models import AuditEvent
 from recommender import ope
+from tests.factories import participant
 from tests.interventions import factories
 
 pytestmark = pytest.mark.django_db
@@ -83,8 +84,9 @@ def test_a_log_that_says_too_little_is_refused_with_its_effective_sample_size(lo
     assert "of 24 decisions, 100 needed" in out
 
 
-def test_offers_of_a_masked_trial_do_not_count(shelf, study, ada, ben, rae, small_samples, capsys):
-    offered(ada, 12)
+def test_offers_of_a_masked_trial_do_not_count(shelf, study, team, ada, ben, rae, small_samples, capsys):
+    for person in (ada, participant(team, "gil")):
+        offered(person, 6)
     factories.enrolled_in(ben, factories.running_trial(study), "fixed_sequence")
     offered(ben, 3)
     code, out = evaluated(capsys, "logged", by=rae.email)
