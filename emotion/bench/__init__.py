@@ -25,10 +25,12 @@ from emotion.bench.cells import Cell, finished, run
 
 BENCHES: dict[str, str] = {  # name: module
     "voice": "emotion.bench.voice",
+    "face": "emotion.bench.face",
     "fusion": "emotion.bench.fusion",
     "disparity": "emotion.bench.disparity",
     "speed": "emotion.bench.speed",
     "size": "emotion.bench.size",
+    "text": "emotion.bench.text",
 }
 
 
