@@ -22,7 +22,7 @@ from emotion.serving import runtime
 from emotion.serving.mtcnn import SCALE_STEP, Mtcnn
 from emotion.serving.runtime import Network
 
-DETECTION_HEIGHT = 480  # pixels; 15 times less work than 1080p for the same box
+DETECTION_HEIGHT = 640  # pixels; at 480 fewer boxes are those found on the whole photo, see emotion-speed.md
 CROP_SIDE = 160
 FRAMING = 0.96  # FER2013's side over MTCNN's box height: median of 340 training faces, middle half .88 to 1.04
 NEARLY = 0.8  # of the smallest face's size: the detector finds some that are smaller than what it looks for
@@ -45,14 +45,15 @@ class Face:
 
 
 class FaceDetector:
-    """MTCNN on a copy of at most 480 pixels' height that looks for faces of a fifth of it and more."""
+    """MTCNN on a copy of at most 640 pixels' height that looks for faces of a fifth of it and more."""
 
     def __init__(self) -> None:
         self._mtcnn = Mtcnn()
 
     def find(self, picture: Image.Image, smallest: float = 0.2) -> list[Face]:
         """Faces at least `smallest` times the picture's height, largest first."""
-        small, factor = photo.shrink(picture, DETECTION_HEIGHT)
+        # Averaging areas is what MTCNN itself does to the pixels that it is shown.
+        small, factor = photo.shrink(picture, DETECTION_HEIGHT, Image.Resampling.BOX)
         least = max(20.0, smallest * small.height)
         found = self._mtcnn.detect(np.asarray(small.convert("RGB")), on_usual_scale(least, factor))
         return [
@@ -128,7 +129,7 @@ class FaceRecogniser:
             return UnusablePhoto("too_dark")
         if photo.is_blurred(picture):
             return UnusablePhoto("blurred")
-        return UnusablePhoto("too_small" if self.detector.find(picture, smallest=0.06) else "no_face")
+        return UnusablePhoto("too_small" if self.detector.find(picture, smallest=0.045) else "no_face")
 
     def _estimate(self, grey: list[np.ndarray], qualities: list[photo.Quality]) -> list[Estimate]:
         logits = read(self.network, np.stack(grey))

@@ -77,13 +77,15 @@ def decode(photo: bytes | Image.Image, formats: tuple[str, ...] = FORMATS) -> Im
         raise UnusablePhoto("broken_file") from error
 
 
-def shrink(picture: Image.Image, height: int) -> tuple[Image.Image, float]:
+def shrink(
+    picture: Image.Image, height: int, resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> tuple[Image.Image, float]:
     """The picture at most `height` pixels high, and the factor by which it was reduced (>= 1)."""
     factor = max(1.0, picture.height / height)
     if factor == 1.0:
         return picture, factor
     size = (max(1, round(picture.width / factor)), round(picture.height / factor))
-    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0), factor
+    return picture.resize(size, resample, reducing_gap=2.0), factor
 
 
 def crop_square(picture: Image.Image, box: np.ndarray, margin: float, side: int) -> Image.Image:
