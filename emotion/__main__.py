@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -28,9 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except (BadInput, NoModel, BadCheckpoint) as problem:
         print(f"python -m emotion {options.command}: {problem}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -77,7 +81,7 @@ def parser() -> Parser:
     analyse.set_defaults(run=run_analyse)
 
     card = commands.add_parser("card", help="print what a checkpoint says of itself")
-    card.add_argument("modality", choices=("face", "voice"))
+    card.add_argument("modality", choices=("face", "voice", "text"))
     card.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
     card.set_defaults(run=run_card)
 

@@ -6,6 +6,7 @@ added to the logits while learning and left out when reading (logit adjustment, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from emotion.networks.compact_text import CompactText, collate
 from emotion.training import Fitted, Schedule, fit
 
 Grams = list[list[list[int]]]
+TIMES_SEEN = 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,14 @@ def train(data: Path, out: Path, *, recipe: Recipe, seed: int = 0, resume: bool 
         resume=resume,
     )
     card = _card(network, fitted, parts, recipe, seed)
-    known = torch.from_numpy(words.as_set({word for text in parts["train"].texts for word in words.words(text)}))
+    known = torch.from_numpy(words.as_set(familiar(parts["train"].texts)))
     return checkpoint.save(out / "text.safetensors", network.state_dict() | {"known": known}, card)
+
+
+def familiar(texts: list[str]) -> set[str]:
+    """Words that occur three times or more: fewer may be names, slips, or a quotation in another language."""
+    counts = Counter(word for text in texts for word in words.words(text))
+    return {word for word, count in counts.items() if count >= TIMES_SEEN}
 
 
 def judgeable(part: Comments) -> tuple[list[str], np.ndarray]:

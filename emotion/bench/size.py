@@ -14,7 +14,7 @@ from emotion.bench.cells import Cell
 from emotion.bench.pictures import PORTRAIT
 from emotion.checkpoint import FOLDER
 
-SERVED = ("face.safetensors", "face.onnx", "voice.safetensors", "voice.onnx")
+SERVED = ("face.safetensors", "face.onnx", "voice.safetensors", "voice.onnx", "text.safetensors")
 DETECTOR = ("mtcnn_pnet.onnx", "mtcnn_rnet.onnx", "mtcnn_onet.onnx")
 STARTS = 5
 

@@ -13,6 +13,8 @@ ADVICE = {
     "too_short": gettext_lazy("There was too little speech. Speak for three seconds or more."),
     "clipped": gettext_lazy("The recording is distorted. Hold the phone a little further away."),
     "too_noisy": gettext_lazy("There is too much noise around you. Try a quieter place."),
+    "too_few_words": gettext_lazy("There were too few words. Write a whole sentence."),
+    "other_language": gettext_lazy("The words are not known here. Text is read in English only."),
     "broken_file": gettext_lazy("The file could not be read. Please record it again."),
     "consent_withdrawn": gettext_lazy("You have withdrawn your consent for this, so it was deleted unread."),
     "participation_stopped": gettext_lazy("You have stopped taking part, so it was not read."),

@@ -19,6 +19,7 @@ from emotion.estimate import Estimate
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
 from emotion.recording import Speech, UnusableRecording, extract
+from emotion.text import TextRecogniser, UnusableText
 from emotion.voice import VoiceRecogniser
 from mhealth.checkins.reasons import Unreadable
 
@@ -40,7 +41,7 @@ def read(modality: str, data: bytes) -> Estimate:
         return recogniser().predict(_decoded(recogniser(), data))
     except (KeyError, NoModel) as problem:
         raise Unreadable("no_model") from problem
-    except (BrokenFile, UnusablePhoto, UnusableRecording) as problem:
+    except (BrokenFile, UnusablePhoto, UnusableRecording, UnusableText) as problem:
         raise Unreadable(problem.code) from problem
 
 
@@ -57,7 +58,7 @@ def _decoded(recogniser: Recogniser, data: bytes):
 
 
 def _recognisers() -> dict[str, Callable[[], Recogniser]]:
-    return {"face": _face, "voice": _voice}
+    return {"face": _face, "voice": _voice, "text": _text}
 
 
 @cache
@@ -83,6 +84,11 @@ def _voice() -> Recogniser:
     return Recogniser(listen, model.predict)
 
 
+@cache
+def _text() -> Recogniser:
+    return Recogniser(bytes.decode, TextRecogniser.load(_checkpoint("text")).predict)
+
+
 def _checkpoint(modality: str) -> Path | None:
     """The configured checkpoint, or None for the one that the package ships."""
     folder = settings.EMOTION_CHECKPOINTS
@@ -91,7 +97,7 @@ def _checkpoint(modality: str) -> Path | None:
 
 def warm_up() -> None:
     """Load what is there and read something once: the first call in a process costs seconds (imports, the child)."""
-    for modality, sample in (("face", _grey_photo()), ("voice", _noise())):
+    for modality, sample in (("face", _grey_photo()), ("voice", _noise()), ("text", b"A quiet day.")):
         with contextlib.suppress(Unreadable):  # "no model yet" is a normal state, and there is no face in grey
             read(modality, sample)
 

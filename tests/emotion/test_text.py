@@ -120,3 +120,17 @@ def test_missing_data_is_one_line(tmp_path, capsys):
 def test_reading_text_needs_no_torch():
     code = "import sys, emotion.text; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_text_network_that_ships_reads_english_and_refuses_german():
+    recogniser = TextRecogniser.load()
+    assert recogniser.predict("Had a lovely walk with my sister today").emotion == "happiness"
+    assert recogniser.predict("I am scared of tomorrow's exam").emotion == "fear"
+    with pytest.raises(UnusableText):
+        recogniser.predict("Mir geht es heute nicht gut, ich bin traurig")
+
+
+def test_a_reader_that_closes_early_is_no_error():
+    command = f"{sys.executable} -m emotion card text | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
