@@ -23,6 +23,7 @@ from recommender.bench.cells import Cell, finished, run
 BENCHES: dict[str, str] = {  # name: module
     "films": "recommender.bench.films",
     "noise": "recommender.bench.noise",
+    "optimizer": "recommender.bench.optimizer",
     "null": "recommender.bench.null",
     "faithfulness": "recommender.bench.faithfulness",
     "ope": "recommender.bench.ope",
