@@ -11,7 +11,7 @@ from typing import Any
 
 from recommender.bench import BENCHES, BenchFailed, measure
 from recommender.bench.cells import BadLine
-from recommender.dandelion import Result
+from recommender.dandelion import Result, Unfit
 from recommender.journal import JournalMismatch
 from recommender.log import BadLog, DecisionLog, read_log
 from recommender.pairs import PROTOCOLS, BadPairs
@@ -51,23 +51,35 @@ def main(arguments: list[str] | None = None) -> int:
 
 def tune(options: argparse.Namespace) -> int:
     space = Space.from_dict(_json(options.space))
-    command = Command(options.command, space, maximise=options.maximise, timeout_s=options.timeout)
+    command = Command(
+        options.command,
+        space,
+        maximise=options.maximise,
+        timeout_s=options.timeout,
+        checkpoints=options.checkpoints,
+    )
 
     def heard(result: Result, best: Result | None) -> None:
         shown = "failed" if result.value is None else f"{command.sign * result.value:g}"
-        print(f"{result.number + 1}/{options.budget}  {shown}  {json.dumps(result.config)}", file=sys.stderr)
+        print(f"{result.number + 1} of {options.budget}  {shown}  {json.dumps(result.config)}", file=sys.stderr)
 
-    study = minimise(
-        command,
-        space,
-        budget=options.budget,
-        batch=options.batch,
-        workers=options.workers,
-        seed=options.seed,
-        variant=options.variant,
-        journal=options.journal,
-        heard=heard,
-    )
+    try:
+        study = minimise(
+            command,
+            space,
+            budget=options.budget,
+            batch=options.batch,
+            workers=options.workers,
+            seed=options.seed,
+            variant=options.variant,
+            rungs=options.rungs,
+            finalists=options.finalists,
+            repeats=options.repeats,
+            journal=options.journal,
+            heard=heard,
+        )
+    except Unfit as error:
+        raise BadFile(str(error)) from error
     if study.best is None or study.best.value is None:
         print("recommender tune: every trial failed", file=sys.stderr)
         return 1
@@ -158,6 +170,10 @@ def _positive(text: str) -> int:
     return number
 
 
+def _rising(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recommender", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
@@ -167,12 +183,16 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--space", required=True, help='JSON: {"lr": {"type": "log", "low": 1e-4, "high": 1}, ...}')
     one.add_argument("--command", required=True, help='for example "python train.py --lr {lr}"')
     one.add_argument("--maximise", action="store_true", help="a larger number is better")
-    one.add_argument("--budget", type=_positive, default=50, help="evaluations")
+    one.add_argument("--budget", type=_positive, default=50, help="evaluations; with rungs, in their units")
     one.add_argument("--batch", type=_positive, default=1, help="evaluations asked together")
     one.add_argument("--workers", type=_positive, default=1, help="run at once; does not change the result")
     one.add_argument("--timeout", type=float, help="seconds after which an evaluation counts as failed")
     one.add_argument("--variant", choices=("efficient", "paper"), default="efficient")
     one.add_argument("--journal", help="resume from and append to this file")
+    one.add_argument("--rungs", type=_rising, default=(1.0,), metavar="A,B,…", help="fidelities to continue through")
+    one.add_argument("--finalists", type=int, default=0, help="how many of the best are evaluated again")
+    one.add_argument("--repeats", type=_positive, default=3, help="on how many fresh seeds each")
+    one.add_argument("--checkpoints", default=".", metavar="DIR", help="where {checkpoint} points into")
     one.add_argument("--seed", type=int, default=0)
 
     two = commands.add_parser("train", help="train on an exported decision log")

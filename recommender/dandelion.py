@@ -44,6 +44,10 @@ class AwaitingResults(Exception):
     """The next trial depends on results that have not been told yet."""
 
 
+class Unfit(ValueError):
+    """The settings fit no study; the message says which."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One evaluation to make; number counts from 0.
@@ -361,20 +365,20 @@ class Dandelion:
 
 
 def _check(study: Dandelion, population: int) -> None:
-    """Raise ValueError for settings that fit no study."""
+    """Raise Unfit for settings that fit no study."""
     if study.variant not in ("efficient", "paper"):
-        raise ValueError(f"variant must be efficient or paper, got {study.variant!r}")
+        raise Unfit(f"variant must be efficient or paper, got {study.variant!r}")
     if study.budget < 1 or population < 2:
-        raise ValueError("budget must be at least 1 and population at least 2")
+        raise Unfit("budget must be at least 1 and population at least 2")
     rising = all(a < b for a, b in zip(study.rungs, study.rungs[1:], strict=False))
     if not study.rungs or not rising or study.rungs[0] <= 0 or not study.eta > 1:
-        raise ValueError("rungs must be positive and rise, and eta must be more than 1")
+        raise Unfit("rungs must be positive and rise, and eta must be more than 1")
     if study.variant == "paper" and (len(study.rungs) > 1 or study.finalists or study.without):
-        raise ValueError("the published optimizer has no rungs, finalists or parts to leave out")
+        raise Unfit("the published optimizer has no rungs, finalists or parts to leave out")
     if study.finalists < 0 or study.repeats < 1 or study._search_budget < study.rungs[0]:
-        raise ValueError("the budget must pay for the finals and for at least one trial before them")
+        raise Unfit("the budget must pay for the finals and for at least one trial before them")
     if unknown := study.without - set(PARTS):
-        raise ValueError(f"no part of the optimizer: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        raise Unfit(f"no part of the optimizer: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
 
 
 def _identity(config: Mapping[str, Any], fidelity: float, seed: int) -> str:

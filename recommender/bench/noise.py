@@ -48,6 +48,8 @@ def one_run(method: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def report(lines: list[dict[str, Any]], total: int, out: Path) -> str:
+    if not lines:
+        return tables.done(0, total)
     rows, methods = [], list(dict.fromkeys(line["method"] for line in lines))
     for method in methods:
         mine = [line for line in lines if line["method"] == method]

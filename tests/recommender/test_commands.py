@@ -167,3 +167,45 @@ def test_the_command_line_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "recommender", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert all(word in done.stdout for word in ("tune", "train", "evaluate"))
+
+
+def test_a_command_is_continued_from_its_checkpoint_and_its_finalists_run_on_fresh_seeds(tmp_path, capsys):
+    """The script appends what it was told to its checkpoint: a promoted one finds the line of the rung below."""
+    script, space = tmp_path / "train.sh", tmp_path / "space.json"
+    script.write_text('echo "$2 $3" >> "$4"; echo "$1"')
+    space.write_text(json.dumps({"x": {"type": "float", "low": 0, "high": 1}}))
+    line = f"sh {script} {{x}} {{fidelity}} {{seed}} {{checkpoint}}"
+    arguments = ["tune", "--space", str(space), "--command", line, "--budget", "24", "--rungs", "1,3"]
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    assert main([*arguments, "--finalists", "2", "--repeats", "1", "--checkpoints", str(checkpoints)]) == 0
+    runs = [path.read_text().splitlines() for path in checkpoints.iterdir()]
+    assert ["1 0", "3 0"] in runs  # promoted
+    assert ["1 0"] in runs  # not promoted
+    assert sum(run == ["3 1"] for run in runs) == 2  # finals, from nothing
+    capsys.readouterr()
+    assert main([*arguments[:-2], "--rungs", "3,1"]) == 2
+    assert "rungs" in capsys.readouterr().err
+
+
+def test_the_bench_command_runs_resumes_and_reports(tmp_path, capsys, monkeypatch):
+    from recommender.bench import noise
+
+    monkeypatch.setattr(noise, "QUICK_RUNS", 25)
+    monkeypatch.setattr(noise.peers, "METHODS", {m: noise.peers.METHODS[m] for m in ("random", "PSO")})
+    arguments = ["bench", "noise", "--quick", "--resume", "--out", str(tmp_path)]
+    assert main([*arguments, "--minutes", "0"]) == 0
+    assert "0 of 2 cells" in capsys.readouterr().out
+    assert main(arguments) == 0
+    first = capsys.readouterr()
+    assert "2 of 2 cells" in first.out
+    assert "2/2" in first.err
+    raw = tmp_path / "raw" / "recommender-noise.jsonl"
+    assert len(raw.read_text().splitlines()) == 2
+    assert main(arguments) == 0
+    again = capsys.readouterr()
+    assert (again.out, again.err) == (first.out, "")
+    assert (tmp_path / "recommender-noise.png").stat().st_size > 5000
+    raw.write_text("{}\n")
+    assert main(arguments) == 2
+    assert "is not the result of a cell" in capsys.readouterr().err

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recommender import paper
+from recommender import paper, surrogate
+from recommender.bench import noise, optimizer, peers
+from recommender.bench.functions import function
 from recommender.dandelion import (
     AwaitingResults,
     BudgetSpent,
     Dandelion,
     SpaceExhausted,
+    Unfit,
 )
 from recommender.journal import JournalMismatch
 from recommender.moves import mantegna, reflected
@@ -248,3 +251,148 @@ def test_a_configuration_outside_the_space_is_refused():
     for config in wrong:
         with pytest.raises(InvalidSpace):
             MIXED.encode(config)
+
+
+def learning_curve(config, trial, trained=None):
+    """A loss that falls with the epochs towards what the setting is worth; `trained` collects what was paid for."""
+    if trained is not None:
+        trained.append((trial.number, trial.fidelity, trial.continues))
+    return (config["x0"] - 0.3) ** 2 + 1 / trial.fidelity
+
+
+def test_rungs_continue_the_best_third_and_pay_only_for_what_is_added():
+    trained = []
+    objective = lambda config, trial: learning_curve(config, trial, trained)  # noqa: E731
+    study = minimise(objective, box(1, 1.0), budget=60, rungs=(1, 3, 9), seed=0)
+    by_number = {result.number: result for result in study.results}
+    continued = [(number, parent) for number, _, parent in trained if parent is not None]
+    assert len(continued) == len({parent for _, parent in continued}) >= 5
+    for number, parent in continued:
+        assert by_number[number].config == by_number[parent].config
+        assert {1: 3, 3: 9}[by_number[parent].fidelity] == by_number[number].fidelity
+    cost = sum(fidelity - (by_number[parent].fidelity if parent is not None else 0) for _, fidelity, parent in trained)
+    assert cost == study.spent <= 60
+    assert study.best.fidelity == 9
+    assert study.best.config["x0"] == pytest.approx(0.3, abs=0.05)
+    assert len(trained) > 60 / 9 * 2  # without rungs the budget pays for six
+
+
+def test_finalists_are_looked_at_again_on_fresh_seeds_and_the_lucky_one_loses():
+    """One setting was lucky once: its search value is the best, its fresh ones are not."""
+
+    def noisy(config, trial):
+        if trial.seed == 0 and config["n"] == 7:
+            return -5.0
+        return abs(config["n"] - 3) + 0.1 * trial.seed
+
+    study = minimise(noisy, Space({"n": Int(0, 9)}), budget=16, finalists=3, repeats=2, seed=1)
+    looks = [(result.config["n"], result.seed) for result in study.results if result.seed]
+    assert sorted(looks) == sorted((n, seed) for n in {n for n, _ in looks} for seed in (1, 2))
+    assert 7 in {n for n, _ in looks}
+    assert study.best.config == {"n": 3}
+    assert study.best.value == pytest.approx(0.15)
+    assert len({(r.config["n"], r.fidelity, r.seed) for r in study.results}) == len(study.results) == 16
+
+
+def test_rungs_and_finals_resume_from_the_journal_and_do_not_mind_four_workers(tmp_path):
+    settings = {"budget": 40, "rungs": (1, 3), "finalists": 2, "repeats": 2, "seed": 2, "batch": 4}
+    whole = minimise(learning_curve, box(2, 1.0), workers=4, **settings)
+    assert whole.results == minimise(learning_curve, box(2, 1.0), workers=1, **settings).results
+
+    def dies(config, trial):
+        if trial.number >= 11:
+            raise KeyboardInterrupt
+        return learning_curve(config, trial)
+
+    journal = tmp_path / "j"
+    with pytest.raises(KeyboardInterrupt):
+        minimise(dies, box(2, 1.0), journal=journal, **settings)
+    resumed = minimise(learning_curve, box(2, 1.0), journal=journal, **settings)
+    assert [(r.number, r.value) for r in resumed.results] == [(r.number, r.value) for r in whole.results]
+    assert resumed.best == whole.best
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"variant": "moth"},
+        {"rungs": (3, 1)},
+        {"rungs": ()},
+        {"finalists": 40, "repeats": 3},
+        {"variant": "paper", "rungs": (1, 3)},
+        {"without": ("luck",)},
+    ],
+    ids=["variant", "falling", "none", "finals", "paper", "part"],
+)
+def test_settings_that_fit_no_study_are_refused(unfit):
+    Dandelion(box(1, 1.0), budget=100)
+    with pytest.raises(Unfit):
+        Dandelion(box(1, 1.0), budget=100, **unfit)
+
+
+def test_beyond_many_results_a_forest_takes_over_and_still_beats_chance(monkeypatch):
+    monkeypatch.setattr("recommender.dandelion.FOREST_BEYOND", 12)
+    study = minimise(shifted_by(40.0), box(2, 100.0), budget=22, seed=0)
+    assert study.best.value < best_of_random(shifted_by(40.0), box(2, 100.0), 22, 0)
+    monkeypatch.setattr("recommender.dandelion.FOREST_BEYOND", 300)
+    other = minimise(shifted_by(40.0), box(2, 100.0), budget=22, seed=0)
+    assert other.results[:13] == study.results[:13]
+    assert other.results[14:] != study.results[14:]
+
+
+def test_the_process_is_scikit_learns_and_its_gradients_are_right():
+    from scipy.optimize import check_grad
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+    rng = np.random.default_rng(0)
+    x = rng.random((30, 3))
+    y = surrogate.warped(((x - 0.6) ** 2).sum(axis=1))
+    kernel = surrogate.fit_kernel(x, y)
+    ours, asked = surrogate.Process(kernel, x, y), rng.random((20, 3))
+    theirs = GaussianProcessRegressor(
+        ConstantKernel(kernel.signal) * Matern(kernel.lengths, nu=2.5),
+        alpha=kernel.noise + surrogate.JITTER,
+        optimizer=None,
+    )
+    theirs.fit(x, y)
+    for mine, other in zip(ours.predict(asked), theirs.predict(asked, return_std=True), strict=True):
+        assert mine == pytest.approx(other, abs=1e-6)
+    left_out = [
+        surrogate.Process(kernel, np.delete(x, i, 0), np.delete(y, i)).predict(x[i : i + 1])[0][0] for i in (0, 9)
+    ]
+    assert ours.left_out(y)[[0, 9]] == pytest.approx(left_out)
+    squares, at = (x[:, None] - x[None]) ** 2, np.log([1.2, 0.4, 0.8, 1.5, 0.02])
+    loss = lambda q, i: surrogate._negative_log_posterior(q, squares, y)[i]  # noqa: E731
+    assert check_grad(lambda q: loss(q, 0), lambda q: loss(q, 1), at) < 1e-4
+
+
+def test_log_improvement_is_the_textbook_one_and_finite_far_out():
+    mean, sd = np.linspace(-3, 3, 7), np.full(7, 0.4)
+    z = (0.1 - mean) / sd
+    textbook = (0.1 - mean) * stats.norm.cdf(z) + sd * stats.norm.pdf(z)
+    assert surrogate.log_improvement(mean, sd, 0.1) == pytest.approx(np.log(textbook), abs=1e-6)
+    far = surrogate.log_improvement(np.array([50.0, 60.0]), np.full(2, 0.4), 0.1)
+    assert np.isfinite(far).all()
+    assert far[0] > far[1]
+
+
+def test_under_pure_noise_the_surrogate_is_not_asked_and_nothing_is_favoured():
+    """Five runs, 60 evaluations in eight dimensions: a twentieth of all coordinates in the outer twentieth."""
+    shares = [np.mean(np.abs(noise.one_run("dandelion", seed)[0] - 0.5) > 0.475) for seed in range(5)]
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.02)
+    greedy = [np.mean(np.abs(noise.one_run("PSO", seed)[0] - 0.5) > 0.475) for seed in range(5)]
+    assert np.mean(greedy) > 0.1
+
+
+def test_holms_correction_and_the_critical_difference_have_their_published_values():
+    assert noise.holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert optimizer.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(30 / 180), abs=2e-3)  # Demsar, table 5
+
+
+@pytest.mark.parametrize("method", ["CMA-ES", "DE", "PSO", "L-SHADE", "GP with L-BFGS EI"])
+def test_every_peer_beats_random_search_on_a_sphere_and_keeps_to_its_budget(method):
+    sphere = function("sphere", 4, 3)
+    found = [peers.run(name, sphere, 4, 120 if "GP" not in name else 40, 1) for name in (method, "random")]
+    assert len(found[0].values_) == (40 if "GP" in method else 120)
+    assert min(found[0].values_) < min(found[1].values_)
