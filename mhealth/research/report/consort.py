@@ -47,7 +47,7 @@ def svg(entered: int, not_randomised: dict[str, int], flow: pd.DataFrame, endpoi
         _column(line, n, len(flow), randomised.bottom + 2 * ROW_GAP, endpoint)
         for n, line in enumerate(flow.to_dict("records"))
     ]
-    _level(columns)
+    _check_level(columns)
     height = max(box.bottom for column in columns for box in column) + 8
     context = {"width": WIDTH, "height": height, "boxes": [start, aside, randomised, *(b for c in columns for b in c)]}
     return render_to_string("research/consort.svg", context | {"arrows": _arrows(start, aside, randomised, columns)})
@@ -82,8 +82,8 @@ def _words(arm: dict, endpoint: str) -> Sequence[Sequence[str]]:
     )
 
 
-def _level(columns: list[list[Box]]) -> None:
-    """Boxes of one stage stand at one height; all have the same number of lines, so they do. Asserted, not hoped."""
+def _check_level(columns: list[list[Box]]) -> None:
+    """Boxes of one stage stand at one height, because all have the same number of lines."""
     for stage in zip(*columns, strict=True):
         assert len({(box.y, box.height) for box in stage}) == 1
 
@@ -93,7 +93,8 @@ def _arrows(start: Box, aside: Box, randomised: Box, columns: list[list[Box]]) -
     middle, fork = start.middle, randomised.bottom + ROW_GAP
     beside = aside.y + aside.height / 2
     paths = [f"M{middle} {start.bottom}V{randomised.y}", f"M{middle} {beside}H{aside.x}"]
-    for column in columns:
-        paths.append(f"M{middle} {randomised.bottom}V{fork}H{column[0].middle}V{column[0].y}")
+    for place, column in enumerate(columns):
+        trunk = f"M{middle} {randomised.bottom}V{fork}" if place == 0 else f"M{middle} {fork}"
+        paths.append(f"{trunk}H{column[0].middle}V{column[0].y}")
         paths += [f"M{a.middle} {a.bottom}V{b.y}" for a, b in zip(column, column[1:], strict=False)]
     return paths

@@ -67,7 +67,8 @@ class TrialData:
         """The arms dealt out anew among the randomised, under letters: whatever a figure shows, it is by chance."""
         randomised = self.entered.dropna(subset="arm").sort_values("person")
         letter = dict(zip(sorted(randomised["arm"].unique()), letters, strict=False))
-        dealt = np.random.default_rng(seed).permutation(randomised["arm"].map(letter).to_numpy())
+        order = np.random.default_rng(seed).permutation(len(randomised))
+        dealt = randomised["arm"].map(letter).iloc[order]
         return self.with_arms(dict(zip(randomised["person"], dealt, strict=True)))
 
 

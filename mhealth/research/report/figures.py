@@ -2,6 +2,7 @@
 they stay apart in grey and for colour-blind readers."""
 
 import io
+import re
 from collections.abc import Sequence
 
 import matplotlib
@@ -47,7 +48,7 @@ def staying(table: pd.DataFrame, completed: pd.DataFrame, arms: Sequence[str], l
             given = completed[completed["arm"] == arm]
             look = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": "none"}
             axes.plot(
-                given["day"] + (place - (len(arms) - 1) / 2) * last_day / 90,
+                given["day"] + (place - (len(arms) - 1) / 2) * last_day / 70,
                 given["share"],
                 label=f"{arm}: answered",
                 **look,
@@ -120,7 +121,7 @@ def weekly(table: pd.DataFrame, arms: Sequence[str], measures: Sequence[tuple[st
                 look = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[place], "markersize": 4}
                 axes.plot(own["week"], own[column], label=arm, **look)
             axes.set(title=title, xlabel="Week from allocation")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, max(1.0, 1.1 * table[column].max()))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         panels[0].set_ylabel("Mean per person and week")
         _legend_below(figure, panels[0])
@@ -146,8 +147,8 @@ def _legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def _svg(figure: Figure) -> str:
-    """Without the XML head, so that it stands in a page; no date, no version of the library."""
+    """Without the XML head and metadata, so that it stands in a page; no date, no version of the library."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    whole = text.getvalue()
+    whole = re.sub(r"<metadata>.*?</metadata>\s*", "", text.getvalue(), flags=re.DOTALL)
     return whole[whole.index("<svg") :]

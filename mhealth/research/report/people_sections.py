@@ -59,8 +59,9 @@ def flow(subject: Subject) -> Section:
         "left before it": int((waiting["status"] != "candidate").sum()),
     }
     drawing = consort.svg(len(entered), why, counts, plan.endpoint)
-    shown = {"Arm": tables.said("arm")} | {
-        name.replace("_", " ").capitalize(): tables.count(name) for name in counts.columns[1:]
+    stages = counts.set_index("arm").T.rename_axis("stage").reset_index()
+    shown = {"People": lambda row: tables.words(row["stage"]).capitalize()} | {
+        arm: tables.count(arm) for arm in plan.arms
     }
     return Section(
         "Flow of participants",
@@ -70,7 +71,7 @@ def flow(subject: Subject) -> Section:
             "people who were turned away before they entered are not recorded."
         ],
         [Figure("flow", "Flow of participants (CONSORT 2010).", drawing)],
-        [table("flow", "The same numbers", counts, shown)],
+        [table("flow", "The same numbers", stages, shown)],
     )
 
 
@@ -129,7 +130,7 @@ def _side_by_side(name: str, caption: str, rows: pd.DataFrame, key: list[str], c
         by_arm = {line["arm"]: line for line in lines.to_dict("records")}
         label = [tables.words(str(v).removesuffix("_before").removeprefix(f"{subject.instrument}_")) for v in values]
         cells.append([*label, *(cell(by_arm[arm]) if arm in by_arm else tables.NOTHING for arm in columns)])
-    return tables.Table(name, caption, rows, header, cells)
+    return tables.Table(name, caption, rows, header, tables.once(cells))
 
 
 def _size(subject: Subject, arm: str) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 NOTHING = "–"
+SHORT = 24  # rows
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -20,6 +21,11 @@ class Table:
     header: Sequence[str]
     cells: Sequence[Sequence[str]]
     note: str = ""
+
+    @property
+    def short(self) -> bool:
+        """Whether it is kept on one page."""
+        return len(self.cells) <= SHORT
 
     def csv(self) -> str:
         return self.rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -45,7 +51,13 @@ def table(name: str, caption: str, rows: pd.DataFrame, shown: Mapping[str, Calla
     """shown: heading -> function of a row (a mapping of its columns) that gives the cell."""
     lines = rows.to_dict("records")
     cells = [[cell(line) for cell in shown.values()] for line in lines]
-    return Table(name, caption, rows, list(shown), cells, note)
+    return Table(name, caption, rows, list(shown), once(cells), note)
+
+
+def once(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The first cell of a row is said once for all rows below that share it."""
+    above = [None, *(row[0] for row in cells[:-1])]
+    return [row if row[0] != said_above else ["", *row[1:]] for row, said_above in zip(cells, above, strict=True)]
 
 
 def said(column: str) -> Callable[[Mapping], str]:
