@@ -183,12 +183,14 @@ class Rules(Uniform):
     def __init__(self, world: World) -> None:
         super().__init__(len(world.activities))
         technique = [activity.technique for activity in world.activities]
-        self.fitting = np.array([[float(t == rule) for t in technique] for rule in world.rules])
-        self.fitting /= self.fitting.sum(axis=1, keepdims=True)
+        fitting = np.array([[float(t == rule) for t in technique] for rule in world.rules])
+        self.fitting = fitting / fitting.sum(axis=1, keepdims=True)
 
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
         shown = contexts[:, EMOTION]
-        return np.where(shown.any(axis=1)[:, None], self.fitting[shown.argmax(axis=1)], 1 / self.n)
+        laws = self.fitting[shown.argmax(axis=1)]
+        laws[~shown.any(axis=1)] = 1 / self.n
+        return laws
 
 
 class EaseGreedy(Uniform):

@@ -93,9 +93,11 @@ def load(name: str) -> World:
     if name not in NAMES or digest(path) != json.loads((FOLDER / "hashes.json").read_text())[path.name]:
         raise UnknownWorld(f"no world {name!r} with the committed hash")
     values = json.loads(path.read_text())
-    arrays = {key: np.array(values.pop(key)) for key in ("attributes", "activity_effects", "gamma")}
-    tuples = {key: tuple(values.pop(key)) for key in ("techniques", "rules", "test_seeds")}
-    return World(**values, **arrays, **tuples)
+    for key in ("attributes", "activity_effects", "gamma"):
+        values[key] = np.array(values[key])
+    for key in ("techniques", "rules", "test_seeds"):
+        values[key] = tuple(values[key])
+    return World(**values)
 
 
 def digest(path: Path) -> str:

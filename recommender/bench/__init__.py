@@ -26,6 +26,7 @@ BENCHES: dict[str, str] = {  # name: module
     "optimizer": "recommender.bench.optimizer",
     "null": "recommender.bench.null",
     "faithfulness": "recommender.bench.faithfulness",
+    "cold_start": "recommender.bench.cold_start",
     "ope": "recommender.bench.ope",
     "regret": "recommender.bench.regret",
     "wcls": "recommender.bench.wcls",

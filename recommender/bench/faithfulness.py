@@ -14,7 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def random_decision(rng: np.random.Generator, draws: int):
     kind = rng.integers(3)
     if kind == 0:
         scores = np.where(closed & (rng.random() < 0.5), np.nan, rng.normal(size=ACTIVITIES))
-        return decide(scores=scores, scores_sd=rng.uniform(0, 0.5, ACTIVITIES), **common)
+        return decide(scores=scores.tolist(), scores_sd=rng.uniform(0, 0.5, ACTIVITIES).tolist(), **common)
     order = list(rng.permutation(names))
     if kind == 1:
         return clinician_order(order=order, **common)
@@ -134,7 +134,8 @@ def judged(model, past: Sequence[Delivery], context: Context, at, rng: np.random
     if len(positive) < 2:
         return None
     one, other = positive[0], positive[int(rng.integers(1, len(positive)))]
-    drops = [advantage[chosen] - _advantage(model, *without(name, past, context), at)[chosen] for name in (one, other)]
+    left = [without(name, past, context) for name in (one, other)]
+    drops = [advantage[chosen] - _advantage(model, *inputs, at)[chosen] for inputs in left]
     return drops[0], drops[1], parts[other], drops[1]
 
 
@@ -151,7 +152,7 @@ def inputs_of(parts: dict[str, float]) -> dict[str, float]:
     return dict(found)
 
 
-def without(reason: str, past: Sequence[Delivery], context: Context):
+def without(reason: str, past: Sequence[Delivery], context: Context) -> tuple[Sequence[Delivery], Context]:
     """The input with a reason deleted from it."""
     if reason in WITHOUT:
         return past, replace(context, **WITHOUT[reason])
@@ -165,7 +166,7 @@ def latent_share(model, past: Sequence[Delivery], context: Context, at) -> float
     return abs(parts.get("latent", 0.0)) / max(sum(abs(v) for k, v in parts.items() if k != "baseline"), 1e-12)
 
 
-def _advantage(model, past: Sequence[Delivery], context: Context, at) -> np.ndarray:
+def _advantage(model, past: Sequence[Delivery], context: Context, at: datetime) -> np.ndarray:
     mean, _ = model.score(past, context, in_training=False, at=at)
     return mean - mean.mean()
 

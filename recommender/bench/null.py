@@ -96,11 +96,11 @@ def _popular(cohort: simulator.Cohort, played: Played, n: int) -> np.ndarray:
     """Expected reward of popularity's mixed law, (P, T): the activity with the best mean reward in ours' own offers."""
     value, share = np.zeros(cohort.available.shape), PolicyConfig().epsilon
     chosen, told = played.chosen, np.nan_to_num(played.reward)
-    k = cohort.logits.shape[2]
+    k = len(cohort.world.activities)
     for t in range(len(value) // n):
         mine = slice(n * t, n * (t + 1))
         total, count = np.zeros(k), np.ones(k)
-        for day in range(value.shape[1]):
+        for day in range(cohort.days):
             best = int((total / count).argmax())
             everyone = cohort.expected[mine, day]
             value[mine, day] = (1 - share) * everyone[:, best] + share * everyone.mean(axis=1)

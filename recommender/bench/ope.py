@@ -175,7 +175,8 @@ class Listening:
     """A policy that remembers its offers."""
 
     def __init__(self, policy) -> None:
-        self.policy, self.heard, self.law = policy, [], policy.law
+        self.policy, self.law = policy, policy.law
+        self.heard: list[bandits.Offers] = []
 
     def learn(self, offers: bandits.Offers) -> None:
         self.heard.append(offers)
