@@ -17,7 +17,7 @@ JOINT = "compact_voice, EMO-DB too"
 LEAK = "durations_and_corpus"
 DRAWS = 1000
 CONDITIONS: tuple[str, ...] = ("K=0",) + tuple(
-    f"K={k} {drawn}" for drawn in ("random", "80% sadness", "80% neutral") for k in (10, 0)
+    f"K={k} {drawn}" for drawn in ("random", "80 % sadness", "80 % neutral") for k in (10, 0)
 )
 HEADS = ("K=0", "K=10", "same rows, K=0", "80 % sadness", "same rows, K=0", "80 % neutral", "same rows, K=0")
 NAMES = {
