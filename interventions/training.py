@@ -110,9 +110,12 @@ def register(folder: Path, *, promote: bool, actor: object = "system") -> ModelV
 
 
 def train_nightly() -> ModelVersion | None:
-    """None while there is too little to learn from: clinicians' order goes on deciding."""
+    """None while there is too little to learn from: clinicians' order goes on deciding.
+
+    After a roll-back the new model is registered and waits: a person who took one back decides what comes next.
+    """
     try:
-        return train()
+        return train(promote=not ModelVersion.objects.held())
     except TooFewDeliveries as reason:
         log.info("no model trained", reason=str(reason))
         return None

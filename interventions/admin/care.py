@@ -75,8 +75,48 @@ class CareChoiceAdmin(ReadOnly):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnly):
-    list_display = ["name", "trained_at", "promoted_at", "sha256"]
-    fields = ["name", "folder", "sha256", "trained_at", "promoted_at", "card"]
+    """What was trained, with its card; promote one, or roll the present one back."""
+
+    list_display = ["name", "trained_at", "promoted_at", "rolled_back_at", "scores_now"]
+    fields = ["name", "folder", "sha256", "trained_at", "promoted_at", "rolled_back_at", "card"]
+    actions_detail = ["promote", "roll_back"]
+
+    @display(description="scores now", boolean=True)
+    def scores_now(self, version: ModelVersion) -> bool:
+        return version == ModelVersion.objects.present()
+
+    @action(
+        description="Promote",
+        permissions=["promote"],
+        dialog=dialog("Promote", "It scores from the next decision on, but in trials that froze another model."),
+    )
+    def promote(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.promote)
+
+    @action(
+        description="Roll back",
+        permissions=["roll_back"],
+        dialog=dialog("Roll back", "The model promoted before it scores again, or clinicians' order if there is none."),
+    )
+    def roll_back(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+        return self._step(request, object_id, services.roll_back)
+
+    def has_promote_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request) and self._asked(request, object_id) != ModelVersion.objects.present()
+
+    def has_roll_back_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._may(request) and self._asked(request, object_id) == ModelVersion.objects.present()
+
+    def _may(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("interventions.change_modelversion")
+
+    def _asked(self, request: HttpRequest, object_id: str | None) -> ModelVersion | None:
+        return self.get_object(request, str(object_id))
+
+    def _step(self, request: HttpRequest, object_id: str, service) -> HttpResponse:
+        back = reverse("admin:interventions_modelversion_change", args=[object_id])
+        version = self._asked(request, object_id)
+        return step(request, back, lambda: service(version=version, by=request.user))
 
 
 @admin.register(ContentFreeze)

@@ -13,8 +13,14 @@ from mhealth.trials.models import Trial
 
 class ModelVersionQuerySet(models.QuerySet):
     def present(self) -> "ModelVersion | None":
-        """The model promoted last, or None: then clinicians' order decides."""
-        return self.exclude(promoted_at=None).order_by("-promoted_at", "-id").first()
+        """The model promoted last and not rolled back since, or None: then clinicians' order decides."""
+        promoted = self.filter(promoted_at__isnull=False, rolled_back_at=None)
+        return promoted.order_by("-promoted_at", "-id").first()
+
+    def held(self) -> bool:
+        """Whether somebody rolled back and nobody promoted since: what is trained at night then waits for them."""
+        last = self.aggregate(back=models.Max("rolled_back_at"), forth=models.Max("promoted_at"))
+        return bool(last["back"] and last["forth"] and last["back"] > last["forth"])
 
 
 class ModelVersion(models.Model):
@@ -26,6 +32,7 @@ class ModelVersion(models.Model):
     card = models.JSONField(default=dict)
     trained_at = models.DateTimeField(default=timezone.now)
     promoted_at = models.DateTimeField(null=True)
+    rolled_back_at = models.DateTimeField(null=True)  # None once it is promoted again
 
     objects = ModelVersionQuerySet.as_manager()
 

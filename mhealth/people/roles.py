@@ -42,7 +42,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "interventions.contentfreeze": ("add", "view"),
     },
     "operator": {
-        "interventions.modelversion": ("view",),
+        "interventions.modelversion": ("change", "view"),  # change: promote and roll back
         "people.study": ("add", "change", "view"),
         "people.user": ("add", "change", "view"),
         "people.careteam": ("add", "change", "view"),

@@ -1,10 +1,13 @@
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from interventions import services
-from interventions.models import Activity, CareChoice, ContentFreeze, Version
+from interventions import services, training
+from interventions.models import Activity, CareChoice, ContentFreeze, ModelVersion, Version
+from interventions.services.registry import AlreadyPresent, NothingToRollBack
 from interventions.validation import State
 from mhealth.platform.models import AuditEvent
 from mhealth.trials import services as trials
@@ -240,3 +243,71 @@ def test_every_page_of_the_room_opens(browser, shelf, ada, carol, ola, tom, stud
             for row in listed.context["cl"].result_list:
                 change = reverse(f"admin:interventions_{name}_change", args=[row.pk])
                 assert browser(user).get(change).status_code == 200
+
+
+@pytest.fixture
+def models(db):
+    """Two trained models: the second was promoted last and scores."""
+    at = timezone.now() - timedelta(days=2)
+    return [
+        ModelVersion.objects.create(name=n, folder=n, sha256="0" * 64, promoted_at=at + timedelta(days=i))
+        for i, n in enumerate(("first", "second"))
+    ]
+
+
+def registry(browser, user, name, version):
+    url = reverse(f"admin:interventions_modelversion_{name}", args=[version.pk])
+    return browser(user).post(url, {"_form_submitted": "on", "comment": ""})
+
+
+def test_an_operator_rolls_back_and_promotes_and_the_chain_says_so(browser, models, ola):
+    first, second = models
+    assert ModelVersion.objects.present() == second
+    assert not ModelVersion.objects.held()
+    registry(browser, ola, "roll_back", second)
+    assert ModelVersion.objects.present() == first
+    assert ModelVersion.objects.held()  # what is trained tonight waits
+    registry(browser, ola, "roll_back", first)
+    assert ModelVersion.objects.present() is None  # clinicians' order
+    registry(browser, ola, "promote", second)
+    assert ModelVersion.objects.present() == second
+    assert not ModelVersion.objects.held()
+    events = AuditEvent.objects.filter(action__startswith="model.").order_by("pk")
+    assert [(e.action, e.details["model"]) for e in events] == [
+        ("model.rolled_back", "second"),
+        ("model.rolled_back", "first"),
+        ("model.promoted", "second"),
+    ]
+    assert events[0].details["now"] == "first"
+    assert {e.actor for e in events} == {str(ola.pk)}
+
+
+def test_only_operators_touch_the_registry_and_only_the_possible_step_is_offered(browser, models, ola, carol, tom):
+    first, second = models
+    for user in (carol, tom):
+        assert registry(browser, user, "promote", first).status_code in (302, 403)
+        assert registry(browser, user, "roll_back", second).status_code in (302, 403)
+    assert ModelVersion.objects.present() == second
+    page_of = lambda v: browser(ola).get(reverse("admin:interventions_modelversion_change", args=[v.pk]))  # noqa: E731
+    promote, back = (
+        reverse(f"admin:interventions_modelversion_{n}", args=[first.pk]) for n in ("promote", "roll_back")
+    )
+    text = page_of(first).content.decode()
+    assert promote in text
+    assert back not in text
+    with pytest.raises(AlreadyPresent):
+        services.promote(version=second, by=ola)
+    with pytest.raises(NothingToRollBack):
+        services.roll_back(version=first, by=ola)
+    assert ModelVersion.objects.present() == second
+
+
+def test_after_a_roll_back_what_is_trained_at_night_waits_for_a_person(models, ola, monkeypatch):
+    promoted = []
+    monkeypatch.setattr(training, "train", lambda *, promote: promoted.append(promote))
+    training.train_nightly()
+    services.roll_back(version=models[1], by=ola)
+    training.train_nightly()
+    services.promote(version=models[0], by=ola)
+    training.train_nightly()
+    assert promoted == [True, False, True]
