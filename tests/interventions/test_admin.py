@@ -308,6 +308,6 @@ def test_after_a_roll_back_what_is_trained_at_night_waits_for_a_person(models, o
     training.train_nightly()
     services.roll_back(version=models[1], by=ola)
     training.train_nightly()
-    services.promote(version=models[0], by=ola)
+    services.promote(version=models[1], by=ola)
     training.train_nightly()
     assert promoted == [True, False, True]
