@@ -8,6 +8,7 @@ Shapes:  P people   N activities   C context columns   R trials side by side, of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +47,19 @@ class MixedEffects:
         precision = prior + Sxx - sum_p Sxz B,   u | b ~ N(W^-1 sz - B b, W^-1),   score = (phi - zeta B) b + zeta u0
 
     centred: subtract the mean features under the sampling law (action-centring).
+    further: the head's extra columns of each moment, (m, C) to (m, N, E).
     """
 
-    def __init__(self, head: RewardHead, people: int, groups: int = 1, *, centred: bool = True) -> None:
-        self.head, self.groups, self.centred = head, groups, centred
+    def __init__(
+        self,
+        head: RewardHead,
+        people: int,
+        groups: int = 1,
+        *,
+        centred: bool = True,
+        further: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.head, self.groups, self.centred, self.further = head, groups, centred, further
         d, q = len(head.names_), len(head.person_variance)
         shape = (groups, people // groups)
         self.sxx, self.sx = np.zeros((groups, d, d)), np.zeros((groups, d))
@@ -117,7 +127,10 @@ class MixedEffects:
         phi[:, :, first : first + a] = head.attributes
         phi[:, :, first + a : first + a + n] = np.eye(n)
         interactions = head.attributes[None, :, :, None] * contexts[:, None, None, head.columns]
-        phi[:, :, first + a + n :] = interactions.reshape(m, n, -1)
+        last = len(head.names_) - len(head.extra_names)
+        phi[:, :, first + a + n : last] = interactions.reshape(m, n, -1)
+        if self.further:
+            phi[:, :, last:] = self.further(contexts)
         return phi
 
 
@@ -186,10 +199,16 @@ class Rules(Uniform):
         fitting = np.array([[float(t == rule) for t in technique] for rule in world.rules])
         self.fitting = fitting / fitting.sum(axis=1, keepdims=True)
 
+    def column(self, contexts: np.ndarray) -> np.ndarray:
+        """1 where an activity is of the technique in the table, as a column of a reward head, (m, N, 1)."""
+        shown = contexts[:, EMOTION]
+        fits = (self.fitting[shown.argmax(axis=1)] > 0) & (np.abs(shown).sum(axis=1, keepdims=True) > 0)
+        return fits[:, :, None].astype(float)
+
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
         shown = contexts[:, EMOTION]
         laws = self.fitting[shown.argmax(axis=1)]
-        laws[~shown.any(axis=1)] = 1 / self.n
+        laws[(shown == 0).all(axis=1)] = 1 / self.n
         return laws
 
 
@@ -297,9 +316,16 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
         "pooled regression": lambda: learner(WITHOUT_PEOPLE, True),
         "mixed-effects bandit": lambda: learner(RewardConfig(), False),
         "ours": lambda: learner(ours, True),
+        "ours + rules": lambda: Learner(_with_rules(world, ours, people, groups), seed),
         "oracle": lambda: Oracle(cohort),
     }
     return makers[name]()
+
+
+def _with_rules(world: World, config: RewardConfig, people: int, groups: int) -> MixedEffects:
+    """The reward head with clinicians' table as a further column: how far it is right is learnt like the rest."""
+    head = RewardHead(world.activities, config, extra_names=["clinicians"])
+    return MixedEffects(head, people, groups, further=Rules(world).column)
 
 
 def _with_one(contexts: np.ndarray) -> np.ndarray:

@@ -46,7 +46,18 @@ def test_the_law_is_that_of_the_decision_layer():
     assert found[0] == pytest.approx(thompson_probabilities(mean[0], sd[0], 20_000, 1), abs=0.015)
 
 
-LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "LinTS", "LinUCB", "popularity")
+def test_a_further_column_is_that_of_the_reward_head(world):
+    head = RewardHead(world.activities, RewardConfig(blocks=("emotion",)), extra_names=["clinicians"])
+    rules, cohort = bandits.Rules(world), world.cohort(4, SEED)
+    engine = MixedEffects(head, 4, further=rules.column)
+    contexts = cohort.contexts(3, np.zeros(4))
+    columns = rules.column(contexts)
+    assert (columns.sum(axis=(1, 2)) == np.where(cohort.seen[:, 3] >= 0, 4, 0)).all()
+    for p in range(4):
+        assert engine.features(contexts)[p] == pytest.approx(head.features(contexts[p], extra=columns[p]))
+
+
+LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "ours + rules", "LinTS", "LinUCB", "popularity")
 
 
 def test_learners_give_away_less_than_chance_and_more_than_the_oracle(world):
