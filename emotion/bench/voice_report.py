@@ -6,6 +6,7 @@ Shapes:  P people   C classes   a tally is what `voice.tally` counts: rows and r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 OURS = "compact_voice"
-JOINT = "compact_voice, EMO-DB too"
+JOINT = ", both corpora"  # after the name of a method that learned from RAVDESS and EMO-DB together
 LEAK = "durations_and_corpus"
 DRAWS = 1000
 CONDITIONS: tuple[str, ...] = ("K=0",) + tuple(
@@ -23,6 +24,7 @@ HEADS = ("K=0", "K=10", "same rows, K=0", "80 % sadness", "same rows, K=0", "80 
 NAMES = {
     ("E2", "ravdess", "own"): "E2 RAVDESS, eight classes",
     ("E2", "ravdess", "seven"): "E2 RAVDESS, seven classes",
+    ("E2", "joint", "emodb"): "EMO-DB cut to 2 s, the six served classes, learned together with RAVDESS",
     ("E1", "emodb-2s", "own"): "E1 EMO-DB cut to 2 s, seven classes of its own",
     ("E1", "emodb-full", "own"): "E1 EMO-DB at full length, four classes",
     ("E3", "across", "own"): "E3 across corpora, five classes",
@@ -47,17 +49,34 @@ def gather(lines: list[dict[str, Any]]) -> dict:
     """{(bench, data, task): {method: {seed: {condition: (people's counts, folds)}}}}."""
     found: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for line in lines:
-        name, method = line["data"].split()[0], line["method"]
-        if name == "joint":  # the same recordings are judged, after learning from a second corpus
-            name, method, line = "ravdess", JOINT, {**line, "seven": line["own"], "own": {}}
-        for task in ("own", "seven"):
-            for condition, tally in line.get(task, {}).items():
-                seeds = found[line["bench"], name, task][method][line["seed"]]
+        for key, method, conditions in _tasks(line):
+            seeds = found[key][method][line["seed"]]
+            for condition, counts in conditions.items():
                 people, folds = seeds.get(condition, ({}, 0))
-                known = tally["people"].items()
-                counts = {p: np.array(rows) for p, rows in known if method != JOINT or p.startswith("ravdess")}
                 seeds[condition] = ({**people, **counts}, folds + 1)
     return found
+
+
+def _tasks(line: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str], str, dict[str, Counts]]]:
+    """Which tables a line goes into, under what name, and its counts by condition."""
+    bench, name, method = line["bench"], line["data"].split()[0], line["method"]
+    for task in ("own", "seven"):
+        conditions = {
+            condition: {person: np.array(rows) for person, rows in tally["people"].items()}
+            for condition, tally in line.get(task, {}).items()
+        }
+        if conditions and name == "joint":
+            yield (bench, "ravdess", "seven"), method + JOINT, _of(conditions, "ravdess")
+            yield (bench, "joint", "emodb"), method + JOINT, _of(conditions, "emodb")
+        elif conditions:
+            yield (bench, name, task), method, conditions
+
+
+def _of(conditions: dict[str, Counts], corpus: str) -> dict[str, Counts]:
+    return {
+        condition: {person: rows for person, rows in people.items() if person.startswith(corpus)}
+        for condition, people in conditions.items()
+    }
 
 
 def uar(counts: np.ndarray) -> np.ndarray:
@@ -90,7 +109,9 @@ def figure_of(seeds: dict, condition: str) -> tuple[float, int, int]:
 
 def compared(methods: dict) -> list[str]:
     """Ours against the best peer, on the same people and rows, with an interval over people."""
-    ours, peers = ([m for m in methods if (m in (OURS, JOINT)) is mine and m != LEAK] for mine in (True, False))
+    ours, peers = (
+        [m for m in methods if m.startswith(OURS) is mine and not m.startswith(LEAK)] for mine in (True, False)
+    )
     out = []
     for one, condition in product(ours if peers else [], ("K=0", "K=10 random")):
         best = max(peers, key=lambda m: figure_of(methods[m], condition)[0])
