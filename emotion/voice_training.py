@@ -26,7 +26,6 @@ from torch.nn import functional
 
 from emotion import training, voice_bench, voice_card
 from emotion.data import emodb, ravdess
-from emotion.estimate import EMOTIONS
 from emotion.networks.compact_voice import CompactVoice, standardise
 from emotion.voice_corpus import Corpus, load, population_moments, shrink
 
@@ -113,9 +112,8 @@ class Batches:
         moments = np.stack([self.baseline(v, i, c, rng) for v, i, c in zip(disguise, rows, curve, strict=True)])
         mean, deviation = mean_and_deviation(moments)
         inputs = standardise(*map(as_tensor, (spectra + curve[:, :, None], mean, deviation)))
-        targets = as_tensor(
-            np.eye(len(self.corpus.classes))[self.corpus.labels[rows]] * self.class_weights[self.corpus.labels[rows], None]
-        )
+        labels = self.corpus.labels[rows]
+        targets = as_tensor(np.eye(len(self.corpus.classes))[labels] * self.class_weights[labels, None])
         return mix(mask(inputs, rng), targets, self.recipe.mixup, rng)
 
     def baseline(self, disguise: int, row: int, curve: np.ndarray, rng: np.random.Generator) -> np.ndarray:
