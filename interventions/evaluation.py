@@ -33,11 +33,16 @@ class UnknownPolicy(Exception):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """estimates: by method; a text where an estimate was refused.   left_out: offers to people whose arm is masked."""
+    """estimates: by method; a text where an estimate was refused.   offers: that count.   earned: by them, on average.
+
+    masked: offers left out because their arm is masked.   one_sided: because some activity that was eligible had no
+    chance, as in a fixed sequence: such an offer tells nothing about what was not possible.
+    """
 
     estimates: dict[str, ope.Estimate | str]
     offers: int
-    left_out: int
+    masked: int
+    one_sided: int
     earned: float
 
 
@@ -63,7 +68,8 @@ def evaluate(*, study: Study, policy: str, user: User, reason: str, seed: int = 
     """
     if "researcher" not in roles_of(user) or not study.members.filter(user=user).exists():
         raise NotAResearcherHere(str(study.slug))
-    law, (offers, left_out) = _law(policy), _offers(study, user)
+    law, (open_, masked) = _law(policy), _offers(study, user)
+    offers = [offer for offer in open_ if _two_sided(offer[1])]
     subject = f"people.Study/{study.pk}"
     with transaction.atomic():
         audit.record(
@@ -73,7 +79,7 @@ def evaluate(*, study: Study, policy: str, user: User, reason: str, seed: int = 
         raise ope.TooLittleOverlap("no offer counts")
     log, laws, features = _as_logged(offers, law)
     estimates = _estimates(log, laws, features, seed)
-    return Evaluation(estimates, len(offers), left_out, float(log.reward.mean()))
+    return Evaluation(estimates, len(offers), masked, len(open_) - len(offers), float(log.reward.mean()))
 
 
 def _law(policy: str) -> Law:
@@ -112,6 +118,11 @@ def _offers(study: Study, user: User) -> tuple[list[tuple[Decision, dict]], int]
         else:
             kept.append((decision, decision.record))
     return kept, left_out
+
+
+def _two_sided(record: dict) -> bool:
+    """Whether everything eligible had a chance."""
+    return bool((logged(record)[uniform(record) > 0] > 0).all())
 
 
 def _as_logged(offers: list[tuple[Decision, dict]], law: Law) -> tuple[ope.Logged, np.ndarray, np.ndarray]:

@@ -132,10 +132,12 @@ def report(lines: list[dict[str, Any]], total: int, out: Path) -> str:
     counts = [sum(line["data"] == world for line in lines) for world in WORLDS]
     header = ["NDCG@5, mean over seeds", *(f"{world} ({n})" for world, n in zip(WORLDS, counts, strict=True))]
     ratio = ["new / warm (asked: 90 %)"]
+    above = ["the same above random"]
     for world in WORLDS:
-        warm, new = (_mean(lines, world, name) for name in ("warm", "new activities"))
+        warm, new, chance = (_mean(lines, world, name) for name in ("warm", "new activities", "random"))
         ratio.append(f"{new / warm:.1%}" if np.isfinite(warm) else "-")
-    return tables.done(len(lines), total) + tables.markdown(header, [*rows, ratio])
+        above.append(f"{(new - chance) / (warm - chance):.1%}" if np.isfinite(warm) else "-")
+    return tables.done(len(lines), total) + tables.markdown(header, [*rows, ratio, above])
 
 
 def _mean(lines: list[dict[str, Any]], world: str, name: str) -> float:

@@ -5,7 +5,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from interventions import services
+from interventions import policies, services, training
 from interventions.models import Decision, DecisionEvent
 from mhealth.platform.models import AuditEvent
 from recommender import ope
@@ -36,6 +36,11 @@ def evaluated(capsys, policy="uniform", by="rae@example.org", study="calm", reas
     except SystemExit as ended:
         return ended.code, capsys.readouterr().out
     return 0, capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def models_folder(settings, tmp_path):
+    settings.RECOMMENDER_MODELS = tmp_path / "models"
 
 
 @pytest.fixture
@@ -92,6 +97,29 @@ def test_offers_of_a_masked_trial_do_not_count(shelf, study, team, ada, ben, rae
     code, out = evaluated(capsys, "logged", by=rae.email)
     assert (code, "12 offers earned" in out) == (0, True)
     assert "3 offers left out: their trial is masked" in out
+
+
+def test_offers_that_were_no_choice_do_not_count(shelf, study, team, ada, ben, rae, small_samples, capsys):
+    for person in (ada, participant(team, "gil")):
+        offered(person, 6)
+    trial = factories.running_trial(study)
+    factories.enrolled_in(ben, trial, "fixed_sequence")
+    offered(ben, 3)
+    type(trial).objects.filter(pk=trial.pk).update(unblinded_at=timezone.now())
+    code, out = evaluated(capsys, "uniform", by=rae.email)
+    assert (code, "12 offers earned" in out) == (0, True)
+    assert "3 offers left out: drawn without a choice" in out
+
+
+def test_a_registered_model_is_evaluated_by_the_law_it_would_have_drawn_from(log, rae, small_samples, capsys):
+    model = training.train(deliveries_least=20, people_least=2)
+    code, out = evaluated(capsys, model.name, by=rae.email)
+    assert (code, f"{model.name}: mean reward of one offer; 24 offers" in out) == (0, True)
+    learnt, chance = (float(text.split("SNIPS")[1].split()[0]) for text in (out, evaluated(capsys, by=rae.email)[1]))
+    assert learnt > chance
+    model.path.joinpath("card.json").write_text("{}")
+    policies.load.cache_clear()
+    assert evaluated(capsys, model.name, by=rae.email) == (2, f"the files of {model.name} are gone or have changed")
 
 
 def test_only_a_researcher_of_the_study_evaluates_its_policies(log, rae, tom, carol, small_samples, capsys):

@@ -48,8 +48,9 @@ class Command(BaseCommand):
                 ends = f"95 % {value.low:.4f} to {value.high:.4f}"
                 size = f"effective sample size {value.effective_sample:.0f}, {value.people} people"
                 self.stdout.write(f"{method:6s} {value.value:.4f}  {ends}  {size}")
-        if found.left_out:
-            self.stdout.write(f"{found.left_out} offers left out: their trial is masked")
+        for number, why in ((found.masked, "their trial is masked"), (found.one_sided, "drawn without a choice")):
+            if number:
+                self.stdout.write(f"{number} offers left out: {why}")
         self.stdout.write("Estimand: the immediate effect of one decision, not of following the policy for weeks.")
         if all(isinstance(value, str) for value in found.estimates.values()):
             sys.exit(1)
