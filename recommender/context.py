@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,11 +86,15 @@ class Context:
 
     def vector(self) -> np.ndarray:
         """Return the columns of `COLUMNS` in order, (C,), each of the order of 1."""
+        return self._columns.copy()
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
         return np.array([*_emotion(self.emotion), *self._sensing(), *self._dass(), *self._time(), *self._programme()])
 
     def without_emotion(self) -> Context:
         """The same moment as if no check-in had been read."""
-        return Context(**{**self.__dict__, "emotion": None, "modality_weights": {}})
+        return replace(self, emotion=None, modality_weights={})
 
     def _sensing(self) -> list[float]:
         weights = [float(self.modality_weights.get(m, 0.0)) for m in MODALITIES]

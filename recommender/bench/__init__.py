@@ -24,6 +24,7 @@ BENCHES: dict[str, str] = {  # name: module
     "films": "recommender.bench.films",
     "noise": "recommender.bench.noise",
     "optimizer": "recommender.bench.optimizer",
+    "speed": "recommender.bench.speed",
     "null": "recommender.bench.null",
     "faithfulness": "recommender.bench.faithfulness",
     "cold_start": "recommender.bench.cold_start",
