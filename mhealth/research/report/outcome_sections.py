@@ -237,7 +237,7 @@ def _sensitivity_lines(subject: Subject, name: str, column: str, words: list[str
     adjusted = missing.delta_adjusted(people, question, deltas, n_imputations=N_IMPUTATIONS, seed=SEED)
     for arm in plan.arms[:-1]:
         point = missing.tipping_point(adjusted, arm)
-        where = "none was found" if point is None else "reached without any delta" if not point else f"delta {point:g}"
+        where = "none was found" if point is None else "reached without any delta" if not point else f"{point:.1f} points"
         words.append(f"Tipping point, {name}, {arm}: {where}.")
     return [
         {"scale": column, "assumption": _assumption(delta, share), "delta": delta, **_line(effect)}
