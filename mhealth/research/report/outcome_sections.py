@@ -237,13 +237,18 @@ def _sensitivity_lines(subject: Subject, name: str, column: str, words: list[str
     adjusted = missing.delta_adjusted(people, question, deltas, n_imputations=N_IMPUTATIONS, seed=SEED)
     for arm in plan.arms[:-1]:
         point = missing.tipping_point(adjusted, arm)
-        where = "none was found" if point is None else "reached without any delta" if not point else f"{point:.1f} points"
-        words.append(f"Tipping point, {name}, {arm}: {where}.")
+        words.append(f"Tipping point, {name}, {arm}: {_where(point)}.")
     return [
         {"scale": column, "assumption": _assumption(delta, share), "delta": delta, **_line(effect)}
         for (delta, effects), share in zip(adjusted.items(), DELTAS_SD, strict=True)
         for effect in effects
     ]
+
+
+def _where(point: float | None) -> str:
+    if point is None:
+        return "none was found"
+    return f"{point:.1f} points" if point else "reached without any delta"
 
 
 def _assumption(delta: float, share: float) -> str:
