@@ -113,8 +113,11 @@ def compared(methods: dict) -> list[str]:
         [m for m in methods if m.startswith(OURS) is mine and not m.startswith(LEAK)] for mine in (True, False)
     )
     out = []
-    for one, condition in product(ours if peers else [], ("K=0", "K=10 random")):
-        best = max(peers, key=lambda m: figure_of(methods[m], condition)[0])
+    for one, condition in product(ours, ("K=0", "K=10 random")):
+        whole = [m for m in peers if figure_of(methods[m], condition)[1] == figure_of(methods[one], condition)[1]]
+        if not whole:  # a peer with fewer folds was judged on other people
+            continue
+        best = max(whole, key=lambda m: figure_of(methods[m], condition)[0])
         low, middle, high, people = difference(methods[one], methods[best], condition)
         out.append(
             f"`{one}` against the best peer, {condition.removesuffix(' random')}: `{best}`, difference "
