@@ -94,15 +94,24 @@ def _table(lines: list[dict[str, Any]], figure: str) -> str:
         means = [_mean(lines, method, world, figure) for world in WORLDS]
         if any(np.isfinite(means)):
             rows.append([method, *(f"{m:.4f}" if np.isfinite(m) else "-" for m in means)])
-    counts = [len({line["seed"] for line in lines if line["data"] == w and line["method"] == "ours"}) for w in WORLDS]
+    counts = [len(_seeds(lines, world)) for world in WORLDS]
     return tables.markdown(["policy", *(f"{w} ({n})" for w, n in zip(WORLDS, counts, strict=True))], rows)
 
 
 def _mean(lines: list[dict[str, Any]], method: str, world: str, figure: str) -> float:
-    """Over the seeds that ours has too, so that the same people are compared."""
-    known = {line["seed"] for line in lines if line["data"] == world and line["method"] == "ours"}
+    """Over the seeds that every policy has, so that the same people are compared."""
+    known = _seeds(lines, world)
     mine = [x[figure] for x in lines if x["method"] == method and x["data"] == world and x["seed"] in known]
     return float(np.mean(mine)) if len(mine) == len(known) and known else np.nan
+
+
+def _seeds(lines: list[dict[str, Any]], world: str) -> set[int]:
+    """Seeds that every policy with a line in this world has finished."""
+    done: dict[str, set[int]] = {}
+    for line in lines:
+        if line["data"] == world:
+            done.setdefault(line["method"], set()).add(line["seed"])
+    return set.intersection(*done.values()) if done else set()
 
 
 def _against(lines: list[dict[str, Any]]) -> str:
@@ -125,13 +134,14 @@ def _figure(lines: list[dict[str, Any]], path: Path) -> None:
     """Regret of every policy in every world, one point per seed."""
     plt = tables.plotting()
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.2), sharey=True)
-    methods = [m for m in COST if any(line["method"] == m for line in lines)]
+    methods = [m for m in COST if m != "oracle" and any(line["method"] == m for line in lines)]
     for axis, world in zip(axes.flat, WORLDS, strict=True):
         for place, method in enumerate(methods):
             values = [x["regret"] for x in lines if x["data"] == world and x["method"] == method]
             colour = "#cc3311" if method in OURS else "#4477aa"
             axis.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.7)
-        axis.set(title=world, yticks=range(len(methods)), yticklabels=methods)
+        title = f"{world} (oracle {_mean(lines, 'oracle', world, 'regret'):.3f})"
+        axis.set(title=title, yticks=range(len(methods)), yticklabels=methods)
         axis.tick_params(labelsize=8)
         axis.grid(axis="x", alpha=0.3)
     axes[0, 0].invert_yaxis()

@@ -80,6 +80,7 @@ def test_the_table_of_regret_compares_the_same_people_only():
     lines.append(line | {"method": "uniform", "seed": 1, "regret": 0.9})
     assert regret._mean(lines, "uniform", "drifting", "regret") == 0.2
     assert np.isnan(regret._mean(lines, "EASE", "drifting", "regret"))
+    assert regret._seeds([*lines, line | {"method": "EASE", "seed": 1}], "drifting") == set()
 
 
 def test_half_open_gates_never_let_a_closed_activity_through(monkeypatch):
