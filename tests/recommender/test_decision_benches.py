@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from recommender import bandits, simulator
-from recommender.bench import BENCHES, faithfulness, null, ope, regret, wcls
+from recommender.bench import BENCHES, cold_start, faithfulness, null, ope, regret, wcls
 from recommender.bench.cells import Cell
+from recommender.catalogue import Delivery, Outcome
+from recommender.context import Context
 from recommender.trials import play
 
 NOWHERE = Path("/nowhere")
@@ -19,7 +21,7 @@ def world():
 
 
 def test_every_bench_names_its_cells_once_and_the_quick_slice_is_no_larger():
-    for bench in (wcls, null, regret, ope, faithfulness):
+    for bench in (wcls, null, regret, ope, cold_start, faithfulness):
         all_, quick = bench.cells(False), bench.cells(True)
         assert len({cell.key for cell in all_}) == len(all_) >= len(quick) > 0
         assert all(cell.bench in BENCHES for cell in all_)
@@ -115,3 +117,33 @@ def test_a_simulated_log_holds_the_probabilities_of_its_offers(monkeypatch):
     assert len(logged.reward) == len(contexts) == len(laws["clinician rules"])
     assert logged.probability.min() == pytest.approx(0.5 / 24)
     assert (1 / logged.probability).mean() == pytest.approx(24, rel=0.1)  # inverse weights count the activities
+
+
+def test_a_perfect_ranking_scores_one_and_the_worst_scores_what_its_first_five_are_worth():
+    gain = np.arange(8.0)
+    assert cold_start.ndcg(gain, gain) == pytest.approx(1)
+    discount = 1 / np.log2(np.arange(2, 7))
+    assert cold_start.ndcg(-gain, gain) == pytest.approx(gain[:5] @ discount / (gain[::-1][:5] @ discount))
+
+
+def test_new_activities_were_never_offered_to_the_head_that_ranks_them(world):
+    log, _ = faithfulness.offers(world, 12, 5)
+    model, new = simulator.Rewards(world, people=30).model, cold_start.new_ones(world)
+    head = cold_start.fitted(world, log, model, without=new)
+    assert {a.technique for a in world.activities if a.id in new} == set(world.techniques)
+    assert not new & set(head.ids)
+    scores, sd = head.score(Context().vector(), world.activities)
+    unknown = [i for i, activity in enumerate(world.activities) if activity.id in new]
+    known = [i for i in range(24) if i not in unknown]
+    assert np.isfinite(scores).all()
+    assert sd[unknown].mean() > sd[known].mean()
+
+
+def test_popularity_is_the_mean_reward_shrunken_by_one_average_offer(world):
+    activity = world.activities[0]
+    log = [[Delivery(activity.id, simulator.START, Outcome(True, 5, 1.0))] * 3]
+    model = simulator.Rewards(world, people=30).model
+    reward, _ = model.reward(activity.technique, Outcome(True, 5, 1.0))
+    found = cold_start.popularity(world, log, model)
+    assert found[0] == pytest.approx(3 * reward / 4)
+    assert (found[1:] == 0).all()
