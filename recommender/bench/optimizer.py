@@ -111,6 +111,7 @@ def _differences(ranks: np.ndarray, methods: list[str], problems: int, path: Pat
         axis.plot([mine], [list(order).index(methods.index(OURS))], "o", color="#cc6677")
         axis.set_title(f"after {n} evaluations", fontsize=9)
         axis.set_xlabel("mean rank (1 is best)", fontsize=8)
+        axis.set_xlim(0.5, len(methods) + 0.5)
     axes[0].set_yticks(range(len(methods)), [methods[m] for m in order], fontsize=8)
     figure.suptitle(f"Within the band: not told apart from ours (Nemenyi, .05, {problems} problems)", fontsize=9)
     figure.tight_layout()
@@ -119,19 +120,20 @@ def _differences(ranks: np.ndarray, methods: list[str], problems: int, path: Pat
 
 
 def _regrets(values: np.ndarray, methods: list[str], problems: list[tuple], path: Path) -> None:
-    """Median best value by function in eight dimensions, against the evaluations spent."""
-    plt = tables.plotting()
+    """Median best value by function in the most dimensions that are finished, against the evaluations spent."""
+    plt, most = tables.plotting(), max(data for _, data, _ in problems)
     figure, axes = plt.subplots(2, 4, figsize=(13, 6), sharex=True)
     shown = [m for m in methods if m not in ABLATIONS]
     for axis, name in zip(axes.flat, FUNCTIONS, strict=True):
-        chosen = [i for i, p in enumerate(problems) if p[0] == name and p[1].endswith("8")]
+        chosen = [i for i, p in enumerate(problems) if p[0] == name and p[1] == most]
         for method in shown if chosen else []:
             curve = np.median(values[chosen, methods.index(method)], axis=0)
             style = {"color": "#cc6677", "linewidth": 2.5} if method == OURS else {"linewidth": 1}
             axis.plot(READ_AT, np.maximum(curve, 1e-9), marker="o", markersize=3, label=method, **style)
         axis.set_yscale("log")
-        axis.set_title(f"{name}, d 8", fontsize=9)
-    axes.flat[0].legend(fontsize=6)
+        axis.set_title(f"{name}, {most.split(', ')[1]}", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower right", ncols=len(shown), fontsize=6)
     figure.supxlabel("evaluations", fontsize=9)
     figure.supylabel("median best value (0 is the optimum)", fontsize=9)
     figure.tight_layout()
