@@ -25,7 +25,7 @@ REGULARISATIONS = (100.0, 300.0, 1000.0, 3000.0)
 IALS_CHOICES = ((0.1, 0.01), (0.3, 0.003))  # weight of what was not taken up, regularisation
 SLIM_CHOICES = ((1.0, 50.0), (5.0, 300.0))
 MODELS = ("popularity", "knn", "ease", "slim", "ials", "mult-vae", "ed-att-vae")
-FILMS = VaeConfig(latent=64, width=128, mixture=1, id_dropout=0.0, learning_rate=3e-3, beta=0.01, epochs=40, patience=6)
+FILMS = VaeConfig(latent=64, width=128, mixture=1, id_dropout=0.0, learning_rate=5e-3, batch=128, epochs=15, patience=4)
 
 
 def evaluate(
