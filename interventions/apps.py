@@ -7,8 +7,11 @@ class InterventionsConfig(AppConfig):
 
     def ready(self) -> None:
         from interventions import data_rights
+        from interventions.services.content import freezes_missing
         from mhealth.people import registry
+        from mhealth.trials import checks
 
+        checks.also_warn(freezes_missing)
         registry.register(
             "interventions",
             export_person=data_rights.export_person,

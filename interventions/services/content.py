@@ -234,3 +234,11 @@ def freeze_content(*, trial: Trial, by: User | None = None) -> ContentFreeze:
             model=freeze.model and freeze.model.name,
         )
     return freeze
+
+
+def freezes_missing(trial: Trial) -> list[str]:
+    """For the set-up check of a trial: what its people are offered must not change under them."""
+    freeze = ContentFreeze.objects.filter(trial=trial).first()
+    if freeze is None:
+        return ["Texts and model are not frozen: without a content freeze what the arms offer changes on the way."]
+    return [] if freeze.model else ["No model is frozen with the texts: the clinicians' order decides."]

@@ -16,6 +16,7 @@ from mhealth.safety import services as safety
 from mhealth.safety.models import Severity
 
 MEANINGLESS, NOTHING_AHEAD, WORTHLESS = 21, 10, 17
+WEB_ITEM_21, WEB_EXTREME = 0.44, 0.51  # shares of that sample: item 21 at 2 or more; any scale extremely severe
 BANDS = ("mild", "moderate", "severe", "extremely severe")  # that a study may choose from
 
 

@@ -67,6 +67,14 @@ class UnknownInstrument(Exception):
     """No version of this instrument is loaded."""
 
 
+def slots_of(instrument_slug: str, schedule: Sequence[dict]) -> tuple[InstrumentVersion, list[windows.Slot]]:
+    """The newest version, and the lines as it allows them. Raises UnknownInstrument or windows.InvalidSchedule."""
+    version = InstrumentVersion.objects.filter(instrument__slug=instrument_slug).order_by("-loaded_at", "-id").first()
+    if version is None:
+        raise UnknownInstrument(instrument_slug)
+    return version, windows.parse_schedule(schedule, version.min_days_between)
+
+
 @transaction.atomic
 def plan(
     *,
@@ -84,10 +92,7 @@ def plan(
     language: of the questionnaire; None for the person's own at the time.
     Raises UnknownInstrument or windows.InvalidSchedule.
     """
-    version = InstrumentVersion.objects.filter(instrument__slug=instrument_slug).order_by("-loaded_at", "-id").first()
-    if version is None:
-        raise UnknownInstrument(instrument_slug)
-    slots = windows.parse_schedule(schedule, version.min_days_between)
+    version, slots = slots_of(instrument_slug, schedule)
     mine = participant.occasions.filter(version__instrument__slug=instrument_slug, plan=plan_name)
     known = set(mine.values_list("name", flat=True))
     Occasion.objects.bulk_create(

@@ -1,10 +1,21 @@
 """The set-up check of a trial: what must be there before the list can be sealed, and what deserves a second look."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.utils import timezone
+
+from mhealth.outcomes import risk
+from mhealth.outcomes import services as outcomes
+from mhealth.outcomes.windows import InvalidSchedule
+from mhealth.safety.models import Duty
 from mhealth.trials import eligibility, schedule
 from mhealth.trials.models import Trial
 from mhealth.trials.randomisation import BadDesign
+
+ROTA = timedelta(days=14)  # looked ahead
+_of_other_rooms: list[Callable[[Trial], Iterable[str]]] = []
 
 
 @dataclass(frozen=True)
@@ -13,12 +24,19 @@ class Finding:
     text: str
 
 
+def also_warn(warn: Callable[[Trial], Iterable[str]]) -> None:
+    """For rooms above this one: what else deserves a second look before a trial starts."""
+    if warn not in _of_other_rooms:
+        _of_other_rooms.append(warn)
+
+
 def findings(trial: Trial) -> list[Finding]:
     return [Finding(True, text) for text in _missing(trial)] + [Finding(False, text) for text in _warnings(trial)]
 
 
 def _missing(trial: Trial) -> list[str]:
     missing = [*eligibility.faults(trial.eligibility), *schedule.faults(trial.schedule, trial.baseline_instrument)]
+    missing += [] if missing else _unplannable(trial)
     try:
         _ = trial.design
     except BadDesign as problem:
@@ -30,8 +48,20 @@ def _missing(trial: Trial) -> list[str]:
     return missing
 
 
+def _unplannable(trial: Trial) -> Iterator[str]:
+    """What would stop the planning of questionnaires on the day somebody enters."""
+    for start in (schedule.ENROLMENT, schedule.ALLOCATION):
+        for instrument, lines in schedule.lines_from(trial.schedule, start).items():
+            try:
+                outcomes.slots_of(instrument, lines)
+            except outcomes.UnknownInstrument:
+                yield f"Schedule: the questionnaire {instrument} is not loaded."
+            except InvalidSchedule as problem:
+                yield f"Schedule of {instrument}: {problem}."
+
+
 def _warnings(trial: Trial) -> list[str]:
-    warnings = list(_list_warnings(trial))
+    warnings = [*_list_warnings(trial), *_safety_warnings(trial), *_consent_warnings(trial)]
     if trial.open_label:
         warnings.append("Open-label: only personalised against fixed sequence can be masked.")
     if not trial.eligibility:
@@ -40,10 +70,32 @@ def _warnings(trial: Trial) -> list[str]:
         warnings.append("No analysis plan yet; it must be locked before unblinding.")
     if trial.unblinding_planned_on is None:
         warnings.append("No date on which people will be told their arm.")
-    return warnings
+    return warnings + [text for warn in _of_other_rooms for text in warn(trial)]
 
 
-def _list_warnings(trial: Trial):
+def _safety_warnings(trial: Trial) -> Iterator[str]:
+    """How many people the inbox must expect, and whether somebody is there to look."""
+    if trial.baseline_instrument == outcomes.DASS21 and trial.expected_people:
+        red, routine = (round(trial.expected_people * share) for share in (risk.WEB_ITEM_21, risk.WEB_EXTREME))
+        yield (
+            f"Risk inbox: of {trial.expected_people} people expect up to {red} prompt or severe events and {routine} "
+            f"routine ones at the baseline alone (in a self-selected web sample {risk.WEB_ITEM_21:.0%} had item 21 at "
+            f"2 or more, {risk.WEB_EXTREME:.0%} an extremely severe scale)."
+        )
+    now = timezone.now()
+    if gaps := Duty.objects.uncovered(trial.study, now, now + ROTA):
+        hours = sum((end - start for start, end in gaps), timedelta()) / timedelta(hours=1)
+        first = f"{gaps[0][0]:%d %b %H:%M} UTC"
+        yield f"On-call rota: nobody for {hours:.0f} hours of the next {ROTA.days} days, first at {first}."
+
+
+def _consent_warnings(trial: Trial) -> Iterator[str]:
+    written = set(trial.study.consent_documents.values_list("language", flat=True))
+    if missing := [language for language in trial.study.languages if language not in written]:
+        yield f"No consent document in {', '.join(missing)}: people who speak it cannot agree to anything."
+
+
+def _list_warnings(trial: Trial) -> Iterator[str]:
     n_strata, largest = len(trial.strata), max(trial.block_sizes, default=0)
     if trial.expected_people is None:
         yield "The number of people expected is not given: strata and slots cannot be judged."

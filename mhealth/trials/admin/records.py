@@ -5,6 +5,7 @@ from rest_framework.exceptions import APIException
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
+from mhealth.people.staff import with_password
 from mhealth.platform.admin import ReadAuditedAdmin, plain
 from mhealth.trials import services
 from mhealth.trials.admin.base import ReadOnly, step_dialog
@@ -56,6 +57,7 @@ class UnblindingRequestAdmin(ReadOnly, ReadAuditedAdmin):
         permissions=["decide"],
         dialog=step_dialog("Approve", "The arm will be told. You must not be the one who asked."),
     )
+    @with_password
     def approve(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return self._decide(request, object_id, approve=True)
 

@@ -4,7 +4,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html_join
 from rest_framework.exceptions import APIException
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -16,6 +15,7 @@ from mhealth.platform import audit
 from mhealth.platform.admin import in_words, label
 from mhealth.trials import checks, services
 from mhealth.trials.admin.base import MineOnly, step_dialog
+from mhealth.trials.admin.setup import LiveCheck, TrialForm, panel
 from mhealth.trials.models import Arm, Trial
 from mhealth.trials.services.setup import subject_of
 
@@ -25,8 +25,10 @@ STATUS_COLOURS = {"draft": "info", "ready": "warning", "running": "success", "cl
 class ArmInline(TabularInline):
     model = Arm
     fields = ["position", "name", "policy", "share", "cross_over_day"]
-    extra = 0
     hide_title = True
+
+    def get_extra(self, request: HttpRequest, obj: Trial | None = None, **kwargs: object) -> int:
+        return 0 if obj and obj.arms.exists() else 2
 
     def _open(self, trial: Trial | None) -> bool:
         return trial is None or trial.status == Trial.Status.DRAFT
@@ -46,9 +48,10 @@ class ExtendForm(BaseDialogForm):
 
 
 @admin.register(Trial)
-class TrialAdmin(MineOnly, ModelAdmin):
+class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
     """A trial from draft to its end, with what the set-up still lacks."""
 
+    form = TrialForm
     list_display = ["title", "slug", "study", "status_label", "masking", "paused", "n_people"]
     inlines = [ArmInline]
     actions = None
@@ -76,6 +79,7 @@ class TrialAdmin(MineOnly, ModelAdmin):
         fixed = list(self.readonly_fields)
         if obj and obj.status != Trial.Status.DRAFT:
             fixed += ["study", "slug", "strata", "severity_scale", "cuts", "slots_per_stratum", "baseline_instrument"]
+            fixed += ["stratify_by", "severity_cuts", "block_sizes"]
         if obj and obj.plan_locked_at:
             fixed.append("analysis_plan")
         return fixed
@@ -95,7 +99,7 @@ class TrialAdmin(MineOnly, ModelAdmin):
 
     def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs: object):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in ("eligibility", "schedule", "analysis_plan"):
+        if db_field.name == "analysis_plan":
             field.widget.attrs["rows"] = 4
         return field
 
@@ -139,9 +143,8 @@ class TrialAdmin(MineOnly, ModelAdmin):
     @display(description="set-up check")
     def setup_check(self, trial: Trial) -> str:
         if trial.pk is None:
-            return "Save the draft and its arms first."
-        rows = [("Must: " if finding.must else "Look: ", finding.text) for finding in checks.findings(trial)]
-        return format_html_join("", "<p><b>{}</b>{}</p>", rows) or "Nothing is missing."
+            return panel([checks.Finding(True, "Fill in the form: what is missing shows here.")])
+        return panel(checks.findings(trial), trial.pk, live=trial.status == Trial.Status.DRAFT)
 
     @action(
         description="Seal the list",
