@@ -323,6 +323,9 @@ FILE_UPLOAD_HANDLERS = ["mhealth.platform.uploads.BoundedMemory"]  # no clear fi
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a worker
+# Push messages: the JSON file of a Firebase service account; empty: none are sent, reminders go by mail.
+FCM_SERVICE_ACCOUNT = env.str("FCM_SERVICE_ACCOUNT", default="")
+FCM_URL = env.str("FCM_URL", default="https://fcm.googleapis.com")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="study@localhost")
 
 UNFOLD = {
