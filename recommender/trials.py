@@ -69,6 +69,9 @@ def play(
 
 def _evening(cohort: Cohort, policy, rewards: Rewards, config: PolicyConfig, day: int, played: Played, emotion) -> None:
     who = np.flatnonzero(cohort.available[:, day])
+    played.mood[:, day] = cohort.mood(day, cohort.sends(day, config.send_probability))
+    if not len(who):
+        return  # in the wild, hardly anybody is left after a month
     contexts = cohort.contexts(day, played.sent[:, max(0, day - 7) : day].sum(axis=1), emotion=emotion)[who]
     own = policy.law(day, contexts, who)
     laws = (1 - config.epsilon) * own + config.epsilon / own.shape[1]
@@ -84,9 +87,9 @@ def _evening(cohort: Cohort, policy, rewards: Rewards, config: PolicyConfig, day
     draw = (cohort.uniforms[sent, day, 6] / config.send_probability)[:, None]
     chosen = np.minimum((draw > laws.cumsum(axis=1)).sum(axis=1), laws.shape[1] - 1)
     played.sent[sent, day], played.chosen[sent, day] = 1.0, chosen
-    played.mood[:, day] = cohort.mood(day, played.sent[:, day])
     everyone = np.maximum(played.chosen[:, day], 0)
     done, helpful, change = (part[sent] for part in cohort.outcome(day, everyone))
     reward, variance = rewards.of(chosen, done, helpful, change)
     played.done[sent, day], played.reward[sent, day] = done, reward
-    policy.learn(Offers(day, sent, contexts[send], laws, chosen, reward, variance, done, helpful))
+    if len(sent):
+        policy.learn(Offers(day, sent, contexts[send], laws, chosen, reward, variance, done, helpful))

@@ -12,6 +12,7 @@ wrong emotion    40 % of emotions seen are wrong, for those it learns from and t
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def _rules(world: simulator.World, context: Context) -> np.ndarray:
 
 
 def _mute(context: Context) -> Context:
-    return Context(**{**context.__dict__, "dass": {}, "dass_slopes": {}, "dass_age_days": None})
+    return replace(context, dass={}, dass_slopes={}, dass_age_days=None)
 
 
 def report(lines: list[dict[str, Any]], total: int, out: Path) -> str:

@@ -187,3 +187,15 @@ def test_the_heartsteps_world_takes_its_days_from_the_residuals_it_is_given():
         world.cohort(20, SEED)
     with pytest.raises(UnknownWorld, match="HeartSteps V1 is not part"):
         simulator.heartsteps_residuals("/nowhere")
+
+
+def test_evenings_without_anybody_and_without_any_offer_are_played(plain):
+    cohort, rewards = plain.cohort(3, SEED, days=6), simulator.Rewards(plain, people=30)
+    cohort.available[:, 2] = False
+    cohort.uniforms[:, 3, 6] = 0.99  # nothing is sent
+    for name in ("ours", "LinUCB", "EASE", "clinician rules"):
+        played = play(cohort, bandits.make(name, plain, cohort, SEED), rewards)
+        assert not played.sent[:, 2:4].any()
+        assert np.isnan(played.value[:, 2]).all()
+        assert (np.isnan(played.value[:, 3]) == ~cohort.available[:, 3]).all()
+        assert (played.mood[:, 2] == cohort.mood(2, np.zeros(3))).all()
