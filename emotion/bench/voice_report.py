@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ def draw(found: dict, path: Path) -> None:
                 axis.plot([100 * low, 100 * high], [height + shift] * 2, color=colour, linewidth=1.5)
                 axis.plot(100 * pooled(people), height + shift, "o", color=colour, markersize=5)
         axis.set_yticks(range(len(methods)), methods)
-        axis.set_title(NAMES[key], fontsize=9)
+        axis.set_title(fill(NAMES[key], 34), fontsize=9)
         axis.set_xlabel("UAR in %, people never heard")
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].plot([], [], "o-", color="#8a8f98", label="K = 0, same rows")
