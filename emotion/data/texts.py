@@ -16,25 +16,24 @@ from emotion.estimate import EMOTIONS
 
 @dataclass(frozen=True)
 class Corpus:
-    """Each part: texts, and classes (n,) as places in `names`. train_shares: (n, K), rows sum to 1."""
+    """train: texts, and the shares (n, K) of the classes in each.  dev, test: texts, and classes (n,) in `names`."""
 
     names: tuple[str, ...]
     train: tuple[list[str], np.ndarray]
     dev: tuple[list[str], np.ndarray]
     test: tuple[list[str], np.ndarray]
-    train_shares: np.ndarray
 
 
 def load(data: Path, name: str) -> Corpus:
-    """name: goemotions (comments of one class; training shares of all), meld or isear. Raises DataMissing."""
+    """name: goemotions (judged on comments of one class), meld or isear. Raises DataMissing."""
     return {"goemotions": _goemotions, "meld": _meld, "isear": _isear}[name](data)
 
 
 def _goemotions(data: Path) -> Corpus:
-    parts = {split: goemotions.load(data / "goemotions", split) for split in ("train", "dev", "test")}
-    single = {split: part.of_one_class() for split, part in parts.items()}
-    judged = {split: (part.texts, part.classes.argmax(axis=1)) for split, part in single.items()}
-    return Corpus(EMOTIONS, judged["train"], judged["dev"], judged["test"], single["train"].shares)
+    train = goemotions.load(data / "goemotions", "train")
+    single = [goemotions.load(data / "goemotions", split).of_one_class() for split in ("dev", "test")]
+    dev, test = ((part.texts, part.classes.argmax(axis=1)) for part in single)
+    return Corpus(EMOTIONS, (train.texts, train.shares), dev, test)
 
 
 def _meld(data: Path) -> Corpus:
@@ -45,7 +44,8 @@ def _meld(data: Path) -> Corpus:
         split: ([row["Utterance"] for row in part], np.array([names.index(row["Emotion"]) for row in part]))
         for split, part in rows.items()
     }
-    return Corpus(names, parts["train"], parts["dev"], parts["test"], np.eye(len(names))[parts["train"][1]])
+    train = parts["train"][0], np.eye(len(names))[parts["train"][1]]
+    return Corpus(names, train, parts["dev"], parts["test"])
 
 
 def _isear(data: Path) -> Corpus:
@@ -55,8 +55,8 @@ def _isear(data: Path) -> Corpus:
     texts, truth = np.array([row["text"] for row in rows]), np.array([names.index(row["emotion"]) for row in rows])
     order = np.random.default_rng(0).permutation(len(rows))
     test, dev, train = np.split(order, [len(rows) // 5, len(rows) * 28 // 100])
-    parts = [(texts[part].tolist(), truth[part]) for part in (train, dev, test)]
-    return Corpus(names, *parts, np.eye(len(names))[truth[train]])
+    judged = [(texts[part].tolist(), truth[part]) for part in (dev, test)]
+    return Corpus(names, (texts[train].tolist(), np.eye(len(names))[truth[train]]), *judged)
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
