@@ -12,6 +12,7 @@ class OutcomesConfig(AppConfig):
         from mhealth.platform import health
 
         health.also_check("questionnaires", checks.check_texts)
+        health.also_check("push", checks.check_push)
         registry.register(
             "outcomes",
             export_person=data_rights.export_person,

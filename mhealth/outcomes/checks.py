@@ -6,6 +6,7 @@ from django.core import checks
 from django.db import connections
 from django.utils import timezone
 
+from mhealth.outcomes import push
 from mhealth.outcomes.models import InstrumentVersion, Occasion
 from mhealth.people.models import Study
 from mhealth.platform import languages
@@ -19,6 +20,16 @@ def licences(databases: Sequence[str] | None = None, **_kwargs: object) -> list[
     if not databases or InstrumentVersion._meta.db_table not in connections["default"].introspection.table_names():
         return []
     return [checks.Warning(line, id="outcomes.W001") for line in operator_warnings()]
+
+
+def check_push() -> str:
+    """For the doctor: the account that pushes reminders can be read and signs. Raises Missing."""
+    if not push.configured():
+        return "off: reminders go by mail"
+    try:
+        return f"as {push.check_account()}"
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise Missing(f"FCM_SERVICE_ACCOUNT cannot be used: {type(problem).__name__}") from problem
 
 
 def check_texts() -> str:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from functools import cache
+from http.client import HTTPException
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -30,6 +31,13 @@ class DeadToken(Exception):
 
 def configured() -> bool:
     return bool(settings.FCM_SERVICE_ACCOUNT)
+
+
+def check_account() -> str:
+    """The project that messages go through. Raises OSError, ValueError, KeyError or TypeError when it is wrong."""
+    account = _account(str(settings.FCM_SERVICE_ACCOUNT))
+    _assertion(account)
+    return account["project_id"]
 
 
 def send(*, token: str, title: str, body: str) -> None:
@@ -98,5 +106,8 @@ def _base64(data: bytes) -> str:
 
 
 def _open(request: urllib.request.Request) -> dict:
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return json.load(answer)
+    except (HTTPException, ValueError) as garbled:  # not the protocol, or not JSON: a proxy in between
+        raise OSError("the push service gave no answer that can be read") from garbled

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from django.core import mail
 
-from mhealth.outcomes import push, reminders
+from mhealth.outcomes import checks, push, reminders
 from mhealth.people.models import Device
+from mhealth.platform.health import Missing
 from tests.outcomes.test_reminders import plan
 
 pytestmark = pytest.mark.django_db
@@ -139,3 +140,13 @@ def test_at_night_nobody_is_reminded_and_in_the_morning_they_are(ada, loaded):
     night = [due + timedelta(hours=hours) for hours in (3, 8, 13)]  # 21:00, 02:00 and 07:00 there
     assert [reminders.send_due_reminders(at) for at in night] == [0, 0, 0]
     assert reminders.send_due_reminders(due + timedelta(hours=14)) == 1
+
+
+def test_the_doctor_says_whether_the_service_account_can_be_used(service, settings, tmp_path):
+    assert checks.check_push() == "as calm"
+    (tmp_path / "broken.json").write_text("{}")
+    settings.FCM_SERVICE_ACCOUNT = str(tmp_path / "broken.json")
+    with pytest.raises(Missing, match="KeyError"):
+        checks.check_push()
+    settings.FCM_SERVICE_ACCOUNT = ""
+    assert checks.check_push() == "off: reminders go by mail"
