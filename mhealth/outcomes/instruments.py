@@ -79,11 +79,16 @@ def _load(folder: Path) -> InstrumentVersion:
 def _refresh(version: InstrumentVersion, content: dict) -> None:
     if version.occasions.exists():
         kept = {language: content["texts"].get(language) for language in version.texts}
-        if content["definition"] != version.definition or kept != version.texts:
+        if _rules_of(content["definition"]) != _rules_of(version.definition) or kept != version.texts:
             raise InvalidInstrument(f"{version} is in use and has changed: give it a new version")
     for name, value in content.items():
         setattr(version, name, value)
     version.save(update_fields=list(content))
+
+
+def _rules_of(definition: dict) -> dict:
+    """Without the note on what the norms were checked against: it changes no score."""
+    return {name: value for name, value in definition.items() if name != "norms_checked"}
 
 
 def unacknowledged():
