@@ -1,4 +1,4 @@
-"""Command line: `python -m emotion train | evaluate | analyse | card | release | export | bench`."""
+"""Command line: `python -m emotion` with one of the commands that `parser` names."""
 
 from __future__ import annotations
 
@@ -96,6 +96,14 @@ def parser() -> Parser:
     export.add_argument("what", nargs="?", choices=("face", "voice", "detector", "all"), default="all")
     export.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
     export.set_defaults(run=run_export)
+
+    calibrate = commands.add_parser(
+        "calibrate-strangers", help="fit what refuses music, noise and things to a checkpoint"
+    )
+    calibrate.add_argument("modality", nargs="?", choices=("face", "voice", "all"), default="all")
+    calibrate.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data sets")
+    calibrate.add_argument("--model", type=Path, metavar="FILE.safetensors", help="instead of the one that ships")
+    calibrate.set_defaults(run=run_calibrate)
 
     bench = commands.add_parser("bench", help="run a benchmark as resumable cells and report it")
     bench.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
@@ -274,6 +282,22 @@ def run_export(options: argparse.Namespace) -> None:
     for modality in ("face", "voice"):
         if options.what in (modality, "all"):
             _tell_written(export.export(options.model or default_path(modality)))
+
+
+def run_calibrate(options: argparse.Namespace) -> None:
+    if options.model and options.modality == "all":
+        raise BadInput("--model is for face or voice")
+    try:
+        from emotion import strangers_fit
+        from emotion.data.clips import DataMissing
+
+        for modality in ("face", "voice"):
+            if options.modality in (modality, "all"):
+                _tell_written(strangers_fit.fit(modality, options.model or default_path(modality), options.data))
+    except ModuleNotFoundError as missing:
+        raise BadInput(f"{missing.name} is not installed: `pip install .[emotion]`") from missing
+    except DataMissing as problem:
+        raise BadInput(str(problem)) from problem
 
 
 def run_bench(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emotion import checkpoint, photo
+from emotion import checkpoint, photo, strangers
 from emotion.estimate import Estimate
 from emotion.photo import UnusablePhoto
 from emotion.serving import runtime
@@ -78,9 +78,11 @@ def on_usual_scale(least: float, factor: float) -> float:
 class FaceRecogniser:
     """Reads faces with one trained network. Make it with `load`, in the process that uses it."""
 
-    def __init__(self, network: Network, card: dict[str, Any]) -> None:
+    def __init__(self, network: Network, card: dict[str, Any], guard: strangers.Guard | None = None) -> None:
+        """guard: what refuses strangers; without one nothing is."""
         self.network = network
         self.card = card
+        self.guard = guard
         self.temperature = float(card["temperature"])
         self.threshold = float(card["abstention"]["threshold"])
         self.version = f"{card['network']}-{card['sha256'][:8]}"
@@ -91,7 +93,9 @@ class FaceRecogniser:
 
         engine: "onnx", "torch", or "auto" (emotion.serving.runtime.load).
         """
-        return cls(*runtime.load(path or checkpoint.default_path("face"), "compact_face", engine))
+        path = path or checkpoint.default_path("face")
+        network, card = runtime.load(path, "compact_face", engine)
+        return cls(network, card, strangers.load(path, card))
 
     @cached_property
     def detector(self) -> FaceDetector:
@@ -132,22 +136,32 @@ class FaceRecogniser:
         return UnusablePhoto("too_small" if self.detector.find(picture, smallest=0.045) else "no_face")
 
     def _estimate(self, grey: list[np.ndarray], qualities: list[photo.Quality]) -> list[Estimate]:
-        logits = read(self.network, np.stack(grey))
+        faces = np.stack(grey)
+        logits, features = look(self.network, faces)
+        told = self.guard.judge(strangers.of_faces(faces, features)) if self.guard else [None] * len(grey)
         scaled = np.exp((logits - logits.max(1, keepdims=True)) / self.temperature)
         distributions = scaled / scaled.sum(1, keepdims=True)
-        return [
-            Estimate(
-                probabilities=p,
-                quality=quality.overall,
-                model_version=self.version,
-                abstained=bool(p.max() < self.threshold or quality.overall < LEAST_QUALITY),
-                details={"quality": {name: round(value, 3) for name, value in asdict(quality).items()}},
-            )
-            for p, quality in zip(distributions, qualities, strict=True)
-        ]
+        return [self._told(*parts) for parts in zip(distributions, qualities, told, strict=True)]
+
+    def _told(self, p: np.ndarray, quality: photo.Quality, stranger: dict[str, Any] | None) -> Estimate:
+        overall = strangers.quality(quality.overall, stranger)
+        details: dict[str, Any] = {"quality": {name: round(value, 3) for name, value in asdict(quality).items()}}
+        return Estimate(
+            probabilities=p,
+            quality=overall,
+            model_version=self.version,
+            abstained=bool(p.max() < self.threshold or overall < LEAST_QUALITY),
+            details=details | ({"stranger": stranger} if stranger else {}),
+        )
 
 
 def read(network: Network, faces: np.ndarray) -> np.ndarray:
     """Logits of grey faces, the mean over each and its mirror image: (n, 48, 48) uint8 -> (n, 7) float64."""
-    parts = [network(faces[start : start + BATCH])[0] for start in range(0, len(faces), BATCH)]
-    return np.concatenate(parts).astype(float)
+    return look(network, faces)[0]
+
+
+def look(network: Network, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `read`, and the features of the network's last layer, (n, F)."""
+    parts = [network(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
+    logits, features = (np.concatenate(outputs).astype(float) for outputs in zip(*parts, strict=True))
+    return logits, features

@@ -31,6 +31,7 @@ BENCHES: dict[str, str] = {  # name: module
     "speed": "emotion.bench.speed",
     "size": "emotion.bench.size",
     "text": "emotion.bench.text",
+    "strangers": "emotion.bench.strangers",
 }
 
 

@@ -13,6 +13,8 @@ ADVICE = {
     "too_short": gettext_lazy("There was too little speech. Speak for three seconds or more."),
     "clipped": gettext_lazy("The recording is distorted. Hold the phone a little further away."),
     "too_noisy": gettext_lazy("There is too much noise around you. Try a quieter place."),
+    "not_a_face": gettext_lazy("This does not look like a face from the front. Look straight into the camera."),
+    "not_speech": gettext_lazy("This does not sound like one person speaking. Switch off music and speak by yourself."),
     "too_few_words": gettext_lazy("There were too few words. Write a whole sentence."),
     "other_language": gettext_lazy("The words are not known here. Text is read in English only."),
     "broken_file": gettext_lazy("The file could not be read. Please record it again."),
