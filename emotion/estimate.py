@@ -22,6 +22,8 @@ class Estimate:
     probabilities: (7,) in the order of `EMOTIONS`, summing to 1.
     quality: [0, 1], how fit the input was for reading; 1 for a fused estimate.
     confidence: calibrated largest probability.  abstained: too unsure to show a label.
+    without_baseline: (7,) as read against everybody's usual, where `probabilities` are read against this person's own.
+    usual: what a personal baseline is averaged from, as `from_json` of the modality's baseline takes it.
     """
 
     probabilities: np.ndarray
@@ -29,6 +31,8 @@ class Estimate:
     model_version: str
     abstained: bool = False
     details: dict = field(default_factory=dict)
+    without_baseline: np.ndarray | None = None
+    usual: dict | None = None
 
     def __post_init__(self) -> None:
         p = np.asarray(self.probabilities, dtype=float)

@@ -23,13 +23,13 @@ class CheckInAdmin(ReadOnlyAdmin):
     """What a clinician's people sent and what was read from it; quarantined check-ins can be run again."""
 
     list_display = ["recorded_at", "participant", "status_label", "expressed", "own_word", "disparity"]
-    list_filter = ["status", "clock_suspect", "late"]
+    list_filter = ["status", "purpose", "clock_suspect", "late"]
     change_form_before_template = "checkins/admin/estimates.html"
     fields = [
         "participant",
         ("recorded_locally", "received_at"),
         ("status_label", "why_not"),
-        ("late", "clock_suspect"),
+        ("purpose", "late", "clock_suspect"),
         ("attempts", "fault"),
     ]
     readonly_fields = ["recorded_locally", "status_label", "why_not"]

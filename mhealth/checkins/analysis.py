@@ -1,6 +1,7 @@
 """From stored parts to a fused estimate. Runs in a worker, under a lease."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import structlog
 from django.conf import settings
@@ -10,8 +11,11 @@ from django.utils.module_loading import import_string
 from emotion.estimate import EMOTIONS
 from emotion.estimate import Estimate as Reading
 from emotion.fusion import Fused, fuse
-from mhealth.checkins import reliability, retention
-from mhealth.checkins.models import CheckIn, Estimate, Modality, Part
+from emotion.reliability import Reliability
+from emotion.strangers import stranger
+from emotion.voice import LEAST_QUALITY
+from mhealth.checkins import calibration, reliability, retention
+from mhealth.checkins.models import CheckIn, Estimate, Modality, Part, Purpose
 from mhealth.checkins.reasons import Unreadable
 from mhealth.people.models import Participant
 from mhealth.platform.leases import WorkStatus
@@ -33,17 +37,57 @@ def analyse(check_in: CheckIn) -> None:
     """Read every part that consent still covers, fuse with this person's weights, store, and tell the rooms above."""
     parts = [part for part in check_in.parts.all() if part.kind in Modality.values]
     readings = read(check_in, parts)
+    store = _store if check_in.purpose == Purpose.DAILY else _store_calibration
     with transaction.atomic():
         # In turn with a withdrawal: what was withdrawn while a model read it is not stored, nor felt in the fusion.
-        readings = still_allowed(readings, Participant.objects.hold(check_in.participant_id))
-        fused = fuse(readings.estimates, reliability.of(check_in.participant)) if readings.estimates else None
-        status = WorkStatus.DONE if fused or not parts else WorkStatus.UNUSABLE
-        check_in.finish(status, fused=fused and as_json(fused), reason=_reason(status, readings))
-        Estimate.objects.bulk_create(_rows(check_in, readings, fused))
-        if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
-            reliability.relearn(check_in.participant)
+        store(check_in, still_allowed(readings, Participant.objects.hold(check_in.participant_id)), bool(parts))
     _delete_media(check_in, parts)
     tell(check_in)
+
+
+def _store(check_in: CheckIn, readings: Readings, expected: bool) -> None:
+    """expected: it has parts that could be read."""
+    weights = reliability.of(check_in.participant)
+    fused = fuse(readings.estimates, weights) if readings.estimates else None
+    status = WorkStatus.DONE if fused or not expected else WorkStatus.UNUSABLE
+    told = fused and as_json(fused) | {"without_baseline": _without_baseline(readings, weights)}
+    check_in.finish(status, fused=told, reason=_reason(status, readings))
+    Estimate.objects.bulk_create(_rows(check_in, readings, fused))
+    if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
+        reliability.relearn(check_in.participant)
+
+
+def _without_baseline(readings: Readings, weights: Reliability) -> dict | None:
+    """The fused estimate as it would be without the person's baseline: for trends. None where none was used."""
+    if all(reading.without_baseline is None for reading in readings.estimates.values()):
+        return None
+    plain = {
+        modality: reading
+        if reading.without_baseline is None
+        else replace(reading, probabilities=reading.without_baseline)
+        for modality, reading in readings.estimates.items()
+    }
+    fused = fuse(plain, weights)
+    return {"probabilities": distribution(fused.probabilities), "valence": fused.valence, "arousal": fused.arousal}
+
+
+def _store_calibration(check_in: CheckIn, readings: Readings, expected: bool) -> None:
+    """A sentence that was given says nothing of how somebody is: what is kept of it is how the voice sounds."""
+    heard = readings.estimates.get(Modality.VOICE)
+    if heard and (why_not := _unfit(heard)):
+        readings = Readings({}, {Modality.VOICE.value: why_not})
+    status = WorkStatus.UNUSABLE if readings.reasons else WorkStatus.DONE
+    check_in.finish(status, reason=_reason(status, readings))
+    if heard and status == WorkStatus.DONE:
+        calibration.keep(check_in, heard.usual)
+    Estimate.objects.bulk_create(_rows(check_in, Readings({}, readings.reasons), None))
+
+
+def _unfit(heard: Reading) -> str:
+    """Why this clip must not shape a baseline; "" if it may."""
+    if heard.usual is None:
+        return "no_model"
+    return "too_noisy" if heard.quality < LEAST_QUALITY else ""
 
 
 def read(check_in: CheckIn, parts: list[Part]) -> Readings:
@@ -56,7 +100,9 @@ def read(check_in: CheckIn, parts: list[Part]) -> Readings:
                 part.delete_content()
             continue
         try:
-            readings.estimates[part.kind] = recognise(part.kind, part.content())
+            readings.estimates[part.kind] = recognise(
+                part.kind, part.content(), **calibration.against(check_in, part.kind)
+            )
         except Unreadable as problem:
             readings.reasons[part.kind] = problem.code
         except MediaGone:
@@ -91,7 +137,8 @@ def _rows(check_in: CheckIn, readings: Readings, fused: Fused | None) -> list[Es
         Estimate(
             check_in=check_in,
             modality=modality,
-            probabilities=distribution(reading),
+            probabilities=distribution(reading.probabilities),
+            without_baseline=None if reading.without_baseline is None else distribution(reading.without_baseline),
             valence=reading.valence,
             arousal=reading.arousal,
             confidence=reading.confidence,
@@ -99,19 +146,20 @@ def _rows(check_in: CheckIn, readings: Readings, fused: Fused | None) -> list[Es
             abstained=reading.abstained,
             weight=fused.weights[modality] if fused else None,
             model_version=reading.model_version,
+            reason=stranger(reading),
         )
         for modality, reading in readings.estimates.items()
     ]
     return read_rows + [Estimate(check_in=check_in, modality=m, reason=code) for m, code in readings.reasons.items()]
 
 
-def distribution(reading: Reading) -> dict[str, float]:
-    return {emotion: round(float(p), 6) for emotion, p in zip(EMOTIONS, reading.probabilities, strict=True)}
+def distribution(probabilities: Iterable[float]) -> dict[str, float]:
+    return {emotion: round(float(p), 6) for emotion, p in zip(EMOTIONS, probabilities, strict=True)}
 
 
 def as_json(fused: Fused) -> dict:
     return {
-        "probabilities": distribution(fused),
+        "probabilities": distribution(fused.probabilities),
         "valence": fused.valence,
         "arousal": fused.arousal,
         "confidence": fused.confidence,

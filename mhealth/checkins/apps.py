@@ -23,5 +23,6 @@ class CheckinsConfig(AppConfig):
                 "checkins.Estimate",
                 "checkins.Correction",
                 "checkins.PersonalReliability",
+                "checkins.CalibrationClip",
             ),
         )

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from mhealth.checkins import services
-from mhealth.checkins.models import CheckIn, Part, PersonalReliability
+from mhealth.checkins import calibration, services
+from mhealth.checkins.models import CalibrationClip, CheckIn, Part, PersonalReliability
 from mhealth.checkins.retention import MEDIA_KINDS
 from mhealth.people.models import Participant
 
 
 def export_person(participant: Participant) -> dict:
     check_ins = CheckIn.objects.filter(participant=participant).order_by("recorded_at", "id")
-    return {"check_ins": [_exported(row) for row in check_ins.prefetch_related("estimates", "parts")]}
+    return {
+        "check_ins": [_exported(row) for row in check_ins.prefetch_related("estimates", "parts")],
+        "voice_baseline": calibration.opened(participant),
+    }
 
 
 def _exported(check_in: CheckIn) -> dict:
@@ -20,6 +23,7 @@ def _exported(check_in: CheckIn) -> dict:
         "id": str(check_in.pk),
         "recorded_at": check_in.recorded_at.isoformat(),
         "zone": check_in.zone,
+        "purpose": check_in.purpose,
         "status": check_in.status,
         "fused": check_in.fused,
         "estimates": {row.modality: row.probabilities or row.reason for row in check_in.estimates.all()},
@@ -49,9 +53,12 @@ def withdraw_consent(participant: Participant, scope: str, said_at: datetime) ->
     if scope in Part.Kind.values:
         services.delete_media(participant, [scope], until=said_at)
         reliability.relearn(participant)
+    if scope == Part.Kind.VOICE:
+        calibration.clips(participant).filter(check_in__received_at__lte=said_at).delete()
 
 
 def erase_person(participant: Participant) -> None:
     services.delete_media(participant)
+    CalibrationClip.objects.filter(check_in__participant=participant).delete()
     CheckIn.objects.filter(participant=participant).delete()
     PersonalReliability.objects.filter(participant=participant).delete()

@@ -15,10 +15,16 @@ class Modality(models.TextChoices):
     TEXT = "text"
 
 
+class Purpose(models.TextChoices):
+    DAILY = "daily"
+    CALIBRATION = "calibration"  # a neutral sentence read aloud: says how this voice usually sounds, and nothing else
+    SUPERSEDED = "superseded"  # a calibration of a baseline that was given up since
+
+
 class CheckInQuerySet(PersonalQuerySet, WorkQuerySet):
     def usable(self):
         """Finished check-ins that may teach weights and lead to decisions."""
-        return self.filter(status=WorkStatus.DONE, late=False)
+        return self.filter(status=WorkStatus.DONE, late=False, purpose=Purpose.DAILY)
 
 
 class CheckIn(Work):
@@ -33,6 +39,7 @@ class CheckIn(Work):
     clock_suspect = models.BooleanField(default=False)  # the phone's time lay in the future; recorded_at is ours
     late = models.BooleanField(default=False)  # older than 30 days: stored, but teaches and decides nothing
     context = models.JSONField(default=dict, blank=True)
+    purpose = models.CharField(max_length=12, choices=Purpose, default=Purpose.DAILY)
     # Drawn when the check-in came in; the phone asks before it shows the estimate.
     prompt_asked = models.BooleanField(default=False)
     prompt_probability = models.FloatField(default=0)
@@ -96,7 +103,10 @@ class Estimate(models.Model):
 
     check_in = models.ForeignKey(CheckIn, on_delete=models.CASCADE, related_name="estimates")
     modality = models.CharField(max_length=8, choices=Modality)
-    probabilities = models.JSONField(null=True)  # {emotion: probability}
+    probabilities = models.JSONField(null=True)  # {emotion: probability}, against the person's baseline if there is one
+    # As read without the person's baseline, where `probabilities` have one: trends are read from this, since a
+    # baseline taken in a bad week would hide it.
+    without_baseline = models.JSONField(null=True)
     valence = models.FloatField(null=True)
     arousal = models.FloatField(null=True)
     confidence = models.FloatField(null=True)
@@ -151,3 +161,25 @@ class PersonalReliability(models.Model):
 
     def __str__(self) -> str:
         return f"reliability of {self.participant}"
+
+
+class CalibrationClipQuerySet(PersonalQuerySet):
+    person = "check_in__participant"
+
+
+class CalibrationClip(models.Model):
+    """How one neutral sentence sounded: a few averages, sealed with the person's key. Five of them are a baseline."""
+
+    check_in = models.OneToOneField(CheckIn, on_delete=models.CASCADE, related_name="calibration_clip")
+    sealed = models.BinaryField()  # JSON, as emotion.voice.VoiceBaseline.to_json
+    made_at = models.DateTimeField(default=timezone.now)
+
+    objects = CalibrationClipQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"calibration clip of {self.check_in}"
+
+    @property
+    def place(self) -> str:
+        """The associated data of the encryption."""
+        return f"checkins_calibrationclip/{self.check_in_id}/sealed"

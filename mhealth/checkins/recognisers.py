@@ -20,7 +20,7 @@ from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
 from emotion.recording import Speech, UnusableRecording, extract
 from emotion.text import TextRecogniser, UnusableText
-from emotion.voice import VoiceRecogniser
+from emotion.voice import VoiceBaseline, VoiceRecogniser
 from mhealth.checkins.reasons import Unreadable
 
 WARM_UP_RATE_HZ = 16_000
@@ -31,14 +31,18 @@ class Recogniser:
     """How one modality is read: bytes that a stranger sent in, an Estimate out."""
 
     decode: Callable[[bytes], object]
-    predict: Callable[[object], Estimate]
+    predict: Callable[..., Estimate]
 
 
-def read(modality: str, data: bytes) -> Estimate:
-    """Raises Unreadable, with a reason that a person can act on."""
+def read(modality: str, data: bytes, *, baseline: dict | None = None) -> Estimate:
+    """Raises Unreadable, with a reason that a person can act on.
+
+    baseline: of a voice, how this person usually sounds (`VoiceBaseline.to_json`).
+    """
+    against = {"baseline": VoiceBaseline.from_json(baseline)} if baseline else {}
     try:
         recogniser = _recognisers()[modality]
-        return recogniser().predict(_decoded(recogniser(), data))
+        return recogniser().predict(_decoded(recogniser(), data), **against)
     except (KeyError, NoModel) as problem:
         raise Unreadable("no_model") from problem
     except (BrokenFile, UnusablePhoto, UnusableRecording, UnusableText) as problem:

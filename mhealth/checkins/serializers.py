@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from emotion.estimate import EMOTIONS
 from mhealth.checkins import intake, reasons
-from mhealth.checkins.models import CheckIn, Correction, Estimate
+from mhealth.checkins.models import CheckIn, Correction, Estimate, Purpose
 from mhealth.platform.moments import ToldMoment
 
 TEXT_MAX_CHARACTERS = 5_000
@@ -61,6 +61,13 @@ class CheckInUpload(serializers.Serializer):
     self_report = JsonField(required=False, help_text='A JSON object, for example {"mood": 3}.')
     context = JsonField(required=False, help_text="A JSON object without personal words: place kind, activity.")
 
+    purpose = serializers.ChoiceField(
+        choices=[Purpose.DAILY, Purpose.CALIBRATION],
+        default=Purpose.DAILY,
+        help_text="calibration: a neutral sentence read aloud, one recording and nothing else. It goes into the voice "
+        "baseline alone: nothing is estimated from it, and no activity follows.",
+    )
+
     def validate_zone(self, zone: str) -> str:
         if zone not in available_timezones():
             raise serializers.ValidationError("This is not an IANA time zone.", code="invalid")
@@ -77,6 +84,8 @@ class CheckInUpload(serializers.Serializer):
             raise serializers.ValidationError(
                 {"face": "Send at least one of face, voice, text and self_report."}, code="required"
             )
+        if values["purpose"] == Purpose.CALIBRATION and [part.kind for part in parts] != ["voice"]:
+            raise serializers.ValidationError({"voice": "A calibration is one recording of the voice."}, code="invalid")
         return values | {"parts": parts}
 
 
@@ -100,6 +109,11 @@ class EstimateSerializer(serializers.ModelSerializer):
     """What was read from one modality, or why nothing was."""
 
     probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    without_baseline = serializers.DictField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="The probabilities without the person's voice baseline, for trends; null where none was used.",
+    )
     advice = serializers.SerializerMethodField()
 
     class Meta:
@@ -107,6 +121,7 @@ class EstimateSerializer(serializers.ModelSerializer):
         fields = [
             "modality",
             "probabilities",
+            "without_baseline",
             "valence",
             "arousal",
             "confidence",
@@ -120,6 +135,14 @@ class EstimateSerializer(serializers.ModelSerializer):
 
     def get_advice(self, estimate: Estimate) -> str:
         return reasons.advice(estimate.reason)
+
+
+class WithoutBaseline(serializers.Serializer):
+    """The fused estimate as it would be without the person's voice baseline."""
+
+    probabilities = serializers.DictField(child=serializers.FloatField())
+    valence = serializers.FloatField()
+    arousal = serializers.FloatField()
 
 
 class FusedSerializer(serializers.Serializer):
@@ -136,6 +159,9 @@ class FusedSerializer(serializers.Serializer):
     best_modality = serializers.CharField(allow_null=True)
     probability_best = serializers.FloatField(allow_null=True)
     disparity = serializers.FloatField(allow_null=True, help_text="Jensen–Shannon divergence of face and voice, bits.")
+    without_baseline = WithoutBaseline(
+        allow_null=True, required=False, help_text="For trends; null where no voice baseline was used."
+    )
 
 
 class CheckInSerializer(serializers.ModelSerializer):
@@ -155,6 +181,7 @@ class CheckInSerializer(serializers.ModelSerializer):
         model = CheckIn
         fields = [
             "id",
+            "purpose",
             "status",
             "reason",
             "advice",
@@ -188,6 +215,15 @@ class CheckInSerializer(serializers.ModelSerializer):
 
     def get_advice(self, check_in: CheckIn) -> str:
         return reasons.advice(check_in.reason)
+
+
+class VoiceBaselineSerializer(serializers.Serializer):
+    """How far my voice baseline is. Complete, it is frozen until I start it anew."""
+
+    clips = serializers.IntegerField(help_text="Calibration check-ins that could be used.")
+    clips_needed = serializers.IntegerField()
+    complete = serializers.BooleanField(help_text="My voice is read against it.")
+    completed_at = serializers.DateTimeField(allow_null=True)
 
 
 class CorrectionSerializer(serializers.ModelSerializer):

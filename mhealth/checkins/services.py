@@ -11,9 +11,9 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from mhealth.checkins import tasks
+from mhealth.checkins import calibration, tasks
 from mhealth.checkins.intake import IncomingPart
-from mhealth.checkins.models import CheckIn, Correction, Part
+from mhealth.checkins.models import CheckIn, Correction, Part, Purpose
 from mhealth.people.models import Participant
 from mhealth.platform import media, moments
 from mhealth.platform.crypto import KeyDestroyed
@@ -42,6 +42,12 @@ class NotPrompted(Problem):
     default_detail = "No prompt was drawn for this check-in, so this cannot be the answer to one."
 
 
+class AlreadyCalibrated(Problem):
+    default_code = "already-calibrated"
+    title = "Already calibrated"
+    default_detail = "Your voice baseline is complete. Start it anew before you send calibrations again."
+
+
 class ParticipationStopped(Problem):
     status_code = 403
     default_code = "participation-stopped"
@@ -57,6 +63,7 @@ def submit(
     recorded_at: datetime,
     zone: str,
     context: dict | None = None,
+    purpose: str = Purpose.DAILY,
 ) -> tuple[CheckIn, bool]:
     """Store a check-in once and queue its analysis; return it, and whether it was new.
 
@@ -64,12 +71,15 @@ def submit(
     with the first row; anything else is `IdReused`, whoever owns the row, so that ids tell
     nothing about other people.
     """
-    digest = _digest(parts, recorded_at, zone, context)
+    digest = _digest(parts, recorded_at, zone, context, purpose)
     known = CheckIn.objects.filter(pk=check_in_id).first()
     if known is None:
         _refuse_without_consent(participant, parts)
+        if purpose == Purpose.CALIBRATION and calibration.is_complete(participant):
+            raise AlreadyCalibrated
+        told = {"recorded_at": recorded_at, "zone": zone, "context": context or {}, "purpose": purpose}
         try:
-            return _store(participant, check_in_id, parts, recorded_at, zone, context or {}, digest), True
+            return _store(participant, check_in_id, parts, told | {"digest": digest}), True
         except IntegrityError:
             known = CheckIn.objects.filter(pk=check_in_id).first()
             if known is None:  # not a twin of this request that was faster
@@ -79,8 +89,9 @@ def submit(
     return known, False
 
 
-def _digest(parts: Iterable[IncomingPart], recorded_at: datetime, zone: str, context: dict | None) -> str:
+def _digest(parts: Iterable[IncomingPart], recorded_at: datetime, zone: str, context: dict | None, purpose: str) -> str:
     body = [sorted((part.kind, part.digest) for part in parts), recorded_at.isoformat(), zone, context or {}]
+    body += [] if purpose == Purpose.DAILY else [purpose]  # digests from before there were purposes stay as they are
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,7 +103,7 @@ def _refuse_without_consent(participant: Participant, parts: Iterable[IncomingPa
             raise ConsentWithdrawn(f"There is no consent to use the {part.kind} at present.")
 
 
-def _store(participant, check_in_id, parts, recorded_at, zone, context, digest) -> CheckIn:
+def _store(participant, check_in_id, parts, told: dict) -> CheckIn:
     rows = [Part(check_in_id=check_in_id, kind=p.kind, media_type=p.media_type, size=len(p.content)) for p in parts]
     try:
         for row, part in zip(rows, parts, strict=True):
@@ -100,7 +111,7 @@ def _store(participant, check_in_id, parts, recorded_at, zone, context, digest) 
         with transaction.atomic():
             # Again, in turn with a stop, a withdrawal and an erasure: nothing of the person comes in after one of them.
             _refuse_without_consent(Participant.objects.hold(participant.pk), parts)
-            check_in = _receive(participant, check_in_id, recorded_at, zone, context, digest)
+            check_in = _receive(participant, check_in_id, **told)
             Part.objects.bulk_create(rows)
             # The hint may get lost: the sweep repairs it.
             transaction.on_commit(partial(_queue, check_in))
@@ -114,18 +125,18 @@ def _store(participant, check_in_id, parts, recorded_at, zone, context, digest) 
     return check_in
 
 
-def _receive(participant, check_in_id, recorded_at, zone, context, digest) -> CheckIn:
+def _receive(participant, check_in_id, *, recorded_at, purpose, **told) -> CheckIn:
     now = timezone.now()
     recorded_at, suspect = moments.believed(recorded_at, now)
-    probability = participant.study.settings.get("prompt_probability", PROMPT_PROBABILITY)
+    asks = purpose == Purpose.DAILY  # a sentence that was given expresses nothing one could be asked about
+    probability = participant.study.settings.get("prompt_probability", PROMPT_PROBABILITY) if asks else 0.0
     return CheckIn.objects.create(
         id=check_in_id,
         participant=participant,
         recorded_at=recorded_at,
         received_at=now,
-        zone=zone,
-        context=context,
-        digest=digest,
+        purpose=purpose,
+        **told,
         clock_suspect=suspect,
         late=recorded_at < now - LATE_AFTER,
         prompt_probability=probability,

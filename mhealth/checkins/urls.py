@@ -7,4 +7,5 @@ urlpatterns = [
     path("check-ins/batch/", views.CheckInBatch.as_view(), name="check-in-batch"),
     path("check-ins/<uuid:pk>/", views.CheckInDetail.as_view(), name="check-in"),
     path("check-ins/<uuid:pk>/correction/", views.CheckInCorrection.as_view(), name="check-in-correction"),
+    path("me/voice-baseline/", views.VoiceBaseline.as_view(), name="voice-baseline"),
 ]

@@ -8,7 +8,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.response import Response
 
-from mhealth.checkins import services
+from mhealth.checkins import calibration, services
 from mhealth.checkins.filters import CheckInFilter
 from mhealth.checkins.models import CheckIn
 from mhealth.checkins.serializers import (
@@ -17,6 +17,7 @@ from mhealth.checkins.serializers import (
     CheckInSerializer,
     CheckInUpload,
     CorrectionSerializer,
+    VoiceBaselineSerializer,
 )
 from mhealth.people.models import Participant
 from mhealth.platform.access import IsClinician, IsParticipant
@@ -48,6 +49,7 @@ def take_in(participant: Participant, body: Mapping) -> tuple[CheckIn, bool]:
         recorded_at=sent["recorded_at"],
         zone=sent["zone"],
         context=sent.get("context"),
+        purpose=sent["purpose"],
     )
 
 
@@ -135,3 +137,19 @@ class CheckInCorrection(generics.GenericAPIView):
         word.is_valid(raise_exception=True)
         services.correct(check_in=check_in, **word.validated_data)
         return answer(CheckIn.objects.get(pk=check_in.pk))
+
+
+class VoiceBaseline(generics.GenericAPIView):
+    """How I usually sound: five neutral sentences, sent as check-ins with the purpose calibration."""
+
+    permission_classes = [IsParticipant]
+    serializer_class = VoiceBaselineSerializer
+
+    def get(self, request, *args, **kwargs):
+        return Response(self.get_serializer(calibration.state(request.user.participant)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request, *args, **kwargs):
+        """Give it up and start anew. Until five new clips are here my voice is read against everybody's usual."""
+        calibration.start_anew(request.user.participant)
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -69,6 +69,8 @@ GET    trials/<slug:slug>/unblinding-requests/          1 3 3 3 3 3 3 M 3 4
 POST   trials/<slug:slug>/unblinding-requests/          1 3 3 3 3 3 3 M 3 4
 GET    trials/<slug:slug>/unblinding-requests/<uuid:pk>/            1 3 3 3 3 3 3 M 3 4
 POST   trials/<slug:slug>/unblinding-requests/<uuid:pk>/decision/   1 3 3 3 3 3 3 M 3 4
+GET    me/voice-baseline/                               1 E E 3 3 3 3 3 3 3
+DELETE me/voice-baseline/                               1 E E 3 3 3 3 3 3 3
 GET    check-ins/                                       1 M E 3 3 3 3 3 3 3
 POST   check-ins/                                       1 E E 3 3 3 3 3 3 3
 POST   check-ins/batch/                                 1 E E 3 3 3 3 3 3 3

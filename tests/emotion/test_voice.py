@@ -187,6 +187,33 @@ def test_a_stored_baseline_is_the_same(recogniser):
     assert difference(recogniser.predict(wav(voice()), again), recogniser.predict(wav(voice()), baseline)) == 0
 
 
+def test_clips_pooled_one_by_one_are_the_baseline_of_all(recogniser):
+    clips = [wav(voice(pitch_hz=100 + 30 * i, seed=i)) for i in range(3)]
+    told = [VoiceBaseline.from_json(recogniser.predict(clip).usual) for clip in clips]
+    pooled, together = VoiceBaseline.pooled(told), recogniser.baseline(clips)
+
+    assert pooled.clips == together.clips == 3
+    assert pooled.mean_db == pytest.approx(together.mean_db)
+    assert pooled.mean_square_db == pytest.approx(together.mean_square_db)
+
+
+def test_with_a_baseline_the_estimate_without_it_is_told_too(recogniser):
+    clip = wav(voice())
+    against = recogniser.predict(clip, recogniser.baseline([wav(voice(pitch_hz=200))]))
+
+    assert against.without_baseline == pytest.approx(recogniser.predict(clip).probabilities)
+    assert np.abs(against.probabilities - against.without_baseline).max() > 0.001
+    assert recogniser.predict(clip).without_baseline is None
+
+
+def test_a_baseline_heard_through_another_filter_changes_nothing(recogniser):
+    clip = wav(voice())
+    telephone = VoiceBaseline.of([wav(voice(pitch_hz=200))], "telephone")
+    read = recogniser.predict(clip, telephone)
+
+    assert (difference(read, recogniser.predict(clip)), read.details["baseline_clips"]) == (0, 0)
+
+
 def test_without_a_checkpoint_there_is_no_model(path, tmp_path):
     assert VoiceRecogniser.load(path).version.startswith("compact_voice-")
     with pytest.raises(checkpoint.NoModel):
