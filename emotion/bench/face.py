@@ -40,6 +40,7 @@ def cells(quick: bool = False) -> list[Cell]:
 
 def work(cell: Cell, place: Place) -> dict[str, Any]:
     began = time.process_time()
+    model = {"model": _released_version()} if cell.method == OURS else {}
     if cell.data == "ckplus by subject":
         found = by_subject(cell.method, place.data)
     elif cell.data == "fer2013 to ckplus":
@@ -48,7 +49,6 @@ def work(cell: Cell, place: Place) -> dict[str, Any]:
         found = from_card(place.data)
     else:
         found = peer(cell, place)
-    model = {"model": _released_version()} if cell.method == OURS else {}
     return {"cpu_s": round(time.process_time() - began, 1), **model, **found}
 
 
