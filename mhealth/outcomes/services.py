@@ -69,10 +69,23 @@ class UnknownInstrument(Exception):
 
 def slots_of(instrument_slug: str, schedule: Sequence[dict]) -> tuple[InstrumentVersion, list[windows.Slot]]:
     """The newest version, and the lines as it allows them. Raises UnknownInstrument or windows.InvalidSchedule."""
-    version = InstrumentVersion.objects.filter(instrument__slug=instrument_slug).order_by("-loaded_at", "-id").first()
+    version = _newest(instrument_slug)
     if version is None:
         raise UnknownInstrument(instrument_slug)
     return version, windows.parse_schedule(schedule, version.min_days_between)
+
+
+def weak_texts(instrument_slug: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of the wanted languages those without a text, and those whose translation is not validated."""
+    version = _newest(instrument_slug)
+    if version is None:
+        return list(wanted), []
+    unvalidated = [code for code in wanted if code in version.spoken and version.texts[code]["status"] == "unvalidated"]
+    return [code for code in wanted if code not in version.spoken], unvalidated
+
+
+def _newest(instrument_slug: str) -> InstrumentVersion | None:
+    return InstrumentVersion.objects.filter(instrument__slug=instrument_slug).order_by("-loaded_at", "-id").first()
 
 
 @transaction.atomic

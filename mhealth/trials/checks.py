@@ -61,7 +61,7 @@ def _unplannable(trial: Trial) -> Iterator[str]:
 
 
 def _warnings(trial: Trial) -> list[str]:
-    warnings = [*_list_warnings(trial), *_safety_warnings(trial), *_consent_warnings(trial)]
+    warnings = [*_list_warnings(trial), *_safety_warnings(trial), *_language_warnings(trial)]
     if trial.open_label:
         warnings.append("Open-label: only personalised against fixed sequence can be masked.")
     if not trial.eligibility:
@@ -89,10 +89,17 @@ def _safety_warnings(trial: Trial) -> Iterator[str]:
         yield f"On-call rota: nobody for {hours:.0f} hours of the next {ROTA.days} days, first at {first}."
 
 
-def _consent_warnings(trial: Trial) -> Iterator[str]:
+def _language_warnings(trial: Trial) -> Iterator[str]:
+    spoken = trial.study.languages
     written = set(trial.study.consent_documents.values_list("language", flat=True))
-    if missing := [language for language in trial.study.languages if language not in written]:
+    if missing := [language for language in spoken if language not in written]:
         yield f"No consent document in {', '.join(missing)}: people who speak it cannot agree to anything."
+    for slug in sorted({line.get("instrument", "") for line in trial.schedule}):
+        absent, unvalidated = outcomes.weak_texts(slug, spoken)
+        if absent:
+            yield f"Questionnaire {slug}: no text in {', '.join(absent)}."
+        if unvalidated:
+            yield f"Questionnaire {slug}: the translation is not validated in {', '.join(unvalidated)}."
 
 
 def _list_warnings(trial: Trial) -> Iterator[str]:

@@ -3,6 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from mhealth.outcomes.models import InstrumentVersion
+from mhealth.trials import checks
 from mhealth.trials.models import Trial
 from tests.trials import factories
 from tests.trials.test_admin import desk, page  # noqa: F401 (a fixture)
@@ -65,6 +67,7 @@ def test_a_trial_is_set_up_without_json(desk, tom, study):  # noqa: F811
     assert trial.ordered_arms()[1].policy == "fixed_sequence"
     shown = page(desk(tom), trial)
     assert 'value="week 8"' in shown
+    assert 'aria-label="Name, row 2"' in shown
     assert "the list can be sealed" in shown
     assert "[{" not in shown
 
@@ -121,3 +124,17 @@ def test_an_emptied_row_is_deleted_and_the_check_is_for_managers_alone(desk, tom
     assert desk(tom).post(url, sent).status_code == 200
     assert desk(tom).post(reverse("admin:trials_trial_change", args=[draft.pk]), sent).status_code == 302
     assert Trial.objects.get().eligibility == [{"fact": "sex", "one_of": ["female"]}]
+
+
+def test_the_check_names_languages_without_a_text_and_translations_that_nobody_validated(draft):
+    version = InstrumentVersion.objects.get()
+    whole = dict.fromkeys(["title", "instructions", "items", "options", "source", "licence"], "x")
+    for texts, said in [
+        ({}, "no text in en, de"),
+        ({"en": whole | {"status": "original"}}, "no text in de"),
+        ({code: whole | {"status": "unvalidated"} for code in ("en", "de")}, "not validated in en, de"),
+    ]:
+        InstrumentVersion.objects.filter(pk=version.pk).update(texts=texts)
+        found = [finding.text for finding in checks.findings(draft) if finding.text.startswith("Questionnaire dass21")]
+        assert len(found) == 1
+        assert said in found[0]

@@ -58,6 +58,9 @@ class RowsWidget(forms.Widget):
         if not (shown and isinstance(shown[0], RowForm)):
             initials = [self.row_form.initial_of(row) for row in shown] + [{}] * SPARE_ROWS
             shown = [self.row_form(prefix=f"{name}-{i}", initial=initial) for i, initial in enumerate(initials)]
+        for number, row in enumerate(shown, 1):
+            for cell in row:
+                cell.field.widget.attrs["aria-label"] = f"{cell.label}, row {number}"
         context = super().get_context(name, None, attrs)
         return context | {"rows": shown, "columns": list(self.row_form())}
 
