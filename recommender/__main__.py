@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     four.set_defaults(run=bench)
     four.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
     four.add_argument("--out", required=True, metavar="DIR", help="raw lines go to DIR/raw, figures to DIR")
-    four.add_argument("--data", default="../shared/data", metavar="DIR", help="folder of the data sets")
+    four.add_argument("--data", default="data", metavar="DIR", help="folder of the data sets")
     four.add_argument("--quick", action="store_true", help="the slice of a few minutes")
     four.add_argument("--resume", action="store_true", help="keep the cells that are finished")
     four.add_argument("--minutes", type=float, help="start no cell after this many minutes")
