@@ -46,7 +46,7 @@ class VoiceBaseline:
     def of(cls, recordings: Iterable[Source | Speech], band: str | None = "wide") -> VoiceBaseline:
         """From K recordings; one that is unusable raises `UnusableRecording`. None at all is the population."""
         heard = (features.log_mel(_listen(recording, band).samples) for recording in recordings)
-        return cls.pooled([cls(1, *_moments(log_mel_db), band) for log_mel_db in heard], band)
+        return cls.pooled([cls(1, *_moments(log_mel_db), band=band) for log_mel_db in heard], band)
 
     @classmethod
     def pooled(cls, baselines: Sequence[VoiceBaseline], band: str | None = "wide") -> VoiceBaseline:
@@ -56,7 +56,7 @@ class VoiceBaseline:
             return cls(0, np.zeros(features.N_MELS), np.zeros(features.N_MELS), band)
         clips = np.array([baseline.clips for baseline in alike])
         moments = np.array([(baseline.mean_db, baseline.mean_square_db) for baseline in alike])
-        return cls(int(clips.sum()), *np.average(moments, axis=0, weights=clips), band)
+        return cls(int(clips.sum()), *np.average(moments, axis=0, weights=clips), band=band)
 
     def shrunken(self, mean_db: np.ndarray, deviation_db: np.ndarray, prior_clips: float) -> tuple[np.ndarray, ...]:
         """Mean and deviation to read against, (M,) each: the population's for K = 0, the person's as K grows.
@@ -76,7 +76,7 @@ class VoiceBaseline:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoiceBaseline:
         moments = (np.array(stored[name]) for name in ("mean_db", "mean_square_db"))
-        return cls(int(stored["clips"]), *moments, stored.get("band", "wide"))
+        return cls(int(stored["clips"]), *moments, band=stored.get("band", "wide"))
 
 
 class VoiceRecogniser:
@@ -142,7 +142,7 @@ class VoiceRecogniser:
                 **({"stranger": stranger} if stranger else {}),
             },
             without_baseline=self.read(heard) if baseline else None,
-            usual=VoiceBaseline(1, *_moments(heard), self.band).to_json(),
+            usual=VoiceBaseline(1, *_moments(heard), band=self.band).to_json(),
         )
 
     def baseline(self, recordings: Iterable[Source]) -> VoiceBaseline:
