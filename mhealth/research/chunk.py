@@ -78,7 +78,7 @@ class Chunk:
         found = rows.prefetch_related(agreed).in_bulk([pk for _, pk in order])
         self.people: list[Person] = [cohort.person(code, found[pk], self) for code, pk in order]
         self._starts = {person.participant.pk: person.enrolment.enrolled_at for person in self.people}
-        self._ids = list(self._starts)
+        self.ids = list(self._starts)
 
     @cached_property
     def occasions(self) -> dict[uuid.UUID, list[Planned]]:
@@ -92,7 +92,7 @@ class Chunk:
 
     def _planned(self) -> Iterable[Planned]:
         versions = {version.pk: version for version in self.cohort.versions}
-        rows = Occasion.objects.filter(participant__in=self._ids, created_at__lte=self.cohort.until)
+        rows = Occasion.objects.filter(participant__in=self.ids, created_at__lte=self.cohort.until)
         names = ("pk", "participant_id", "version_id", "name", "opens_at", "created_at")
         for pk, person, version, *rest in rows.order_by("opens_at", "number", "id").values_list(*names):
             yield Planned(pk, person, versions[version], *rest)
@@ -118,7 +118,7 @@ class Chunk:
         return found
 
     def _answers(self):
-        people, cut_off = self._ids, self.cohort.cut_off
+        people, cut_off = self.ids, self.cohort.cut_off
         rows = Response.objects.for_analysis().filter(occasion__participant__in=people, received_at__lte=cut_off)
         return rows.order_by()
 
@@ -136,7 +136,7 @@ class Chunk:
     def check_ins(self) -> dict[uuid.UUID, list[CheckIn]]:
         until, cut_off = self.cohort.until, self.cohort.cut_off
         rows = CheckIn.objects.filter(
-            participant__in=self._ids, status__in=FINISHED, finished_at__lte=cut_off, recorded_at__lte=until
+            participant__in=self.ids, status__in=FINISHED, finished_at__lte=cut_off, recorded_at__lte=until
         )
         rows = rows.select_related("correction").prefetch_related("estimates").order_by("recorded_at", "id")
         return self._grouped(row for row in rows if row.recorded_at >= self._starts[row.participant_id])
@@ -146,7 +146,7 @@ class Chunk:
         people = {person.participant.pk: person.participant for person in self.people}
         heard = Prefetch("events", DecisionEvent.objects.filter(received_at__lte=self.cohort.cut_off))
         rows = Decision.objects.filter(
-            participant__in=self._ids, status=WorkStatus.DONE, decided_at__lte=self.cohort.until
+            participant__in=self.ids, status=WorkStatus.DONE, decided_at__lte=self.cohort.until
         )
         rows = rows.select_related("version__activity").prefetch_related(heard).order_by("decided_at", "id")
         if self.cohort.trial.masked:
@@ -161,12 +161,12 @@ class Chunk:
     def users(self) -> dict[uuid.UUID, User]:
         return {
             user.participant.pk: user
-            for user in User.objects.filter(participant__in=self._ids).select_related("participant")
+            for user in User.objects.filter(participant__in=self.ids).select_related("participant")
         }
 
     @cached_property
     def reliability(self) -> dict[uuid.UUID, PersonalReliability]:
-        return {row.participant_id: row for row in PersonalReliability.objects.filter(participant__in=self._ids)}
+        return {row.participant_id: row for row in PersonalReliability.objects.filter(participant__in=self.ids)}
 
     def _grouped(self, rows: Iterable) -> dict[uuid.UUID, list]:
         found: dict[uuid.UUID, list] = defaultdict(list)

@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -36,17 +36,23 @@ class Person:
     def participant(self) -> Participant:
         return self.enrolment.participant
 
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.participant.zone)
+
+    @cached_property
+    def day_0(self) -> date:
+        """Of allocation, as in Enrolment.day; for people never randomised of consent."""
+        return (self.enrolment.allocated_at or self.consented_at).astimezone(self.zone).date()
+
     def days(self, at: datetime) -> dict[str, int | None]:
         """`day` for randomised people, `day_from_consent` for the others."""
+        day = (at.astimezone(self.zone).date() - self.day_0).days
         randomised = self.enrolment.allocated_at is not None
-        return {
-            "day": self.enrolment.day(at) if randomised else None,
-            "day_from_consent": None if randomised else self.days_between(self.consented_at, at),
-        }
+        return {"day": day if randomised else None, "day_from_consent": None if randomised else day}
 
     def days_between(self, start: datetime, end: datetime) -> int:
-        zone = ZoneInfo(self.participant.zone)
-        return (end.astimezone(zone).date() - start.astimezone(zone).date()).days
+        return (end.astimezone(self.zone).date() - start.astimezone(self.zone).date()).days
 
 
 def pseudonym(study: Study, participant: Participant) -> str:
@@ -73,7 +79,7 @@ class Cohort:
     """
 
     def __init__(self, trial: Trial, sites: tuple[str, ...] = ()) -> None:
-        self.trial = Trial.objects.select_related("study", "key").get(pk=trial.pk)
+        self.trial = Trial.objects.select_related("study", "key").prefetch_related("arms").get(pk=trial.pk)
         self.sites = sites
         self.share_read = 0.0  # of the people, in the table that is being written
         present = self.trial.enrolments.exclude(participant__status=Participant.Status.ERASED)
@@ -129,7 +135,11 @@ class Cohort:
             return ""
         enrolment.slot.trial = self.trial
         arm = self._arms[enrolment.slot.arm_index()]
-        return self._labels[arm.pk] if self.trial.masked else arm.name
+        return self._labels[arm.pk] if self._masked else arm.name
+
+    @cached_property
+    def _masked(self) -> bool:
+        return self.trial.masked
 
     @cached_property
     def _arms(self) -> list:

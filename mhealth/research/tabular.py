@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mhealth.research import long, restricted_rows, rows
+from mhealth.research import arrow, long, restricted_rows, rows
 from mhealth.research.cohort import Cohort
 from mhealth.research.columns import Column, Table
 from mhealth.research.rows import Row
 
 BATCH_ROWS = 5000
+COMMA, EMPTY, NEWLINE = arrow.strings([",", "", "\n"])  # scalars of Arrow: others would import pandas
 ARROW = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 ROWS: dict[str, Callable[[Cohort], Iterator[Row]]] = {
     "people": rows.people,
@@ -52,7 +53,8 @@ def batches(table: Table, cohort: Cohort) -> Iterator[pa.RecordBatch]:
         return
     given = ROWS[table.name](cohort)
     while batch := [_checked(table, row) for row in islice(given, BATCH_ROWS)]:
-        yield pa.RecordBatch.from_pylist(batch, schema=schema)
+        columns = [arrow.column([row.get(field.name) for row in batch], field.type) for field in schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _checked(table: Table, row: Row) -> Row:
@@ -65,9 +67,9 @@ def write(table: Table, given: Iterable[pa.RecordBatch], folder: Path) -> int:
     """<table>.csv and <table>.parquet; returns the number of rows."""
     n_rows = 0
     with ExitStack() as files:
-        text = files.enter_context(open(folder / f"{table.name}.csv", "w", encoding="utf-8", newline=""))
+        text = files.enter_context(open(folder / f"{table.name}.csv", "wb"))
         parquet = files.enter_context(pq.ParquetWriter(folder / f"{table.name}.parquet", schema_of(table)))
-        text.write(",".join(table.names) + "\n")
+        text.write((",".join(table.names) + "\n").encode())
         for batch in given:
             text.write(lines(batch))
             parquet.write_batch(batch)
@@ -75,18 +77,20 @@ def write(table: Table, given: Iterable[pa.RecordBatch], folder: Path) -> int:
     return n_rows
 
 
-def lines(batch: pa.RecordBatch) -> str:
-    """Lines of CSV: numbers with a point stay numbers with a point, empty where missing."""
+def lines(batch: pa.RecordBatch) -> memoryview:
+    """Lines of CSV in UTF-8: numbers with a point stay numbers with a point, empty where missing."""
     cells = [_cells(column) for column in batch.columns]
-    joined = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
-    return "\n".join(joined.to_pylist()) + "\n"
+    joined = pc.binary_join_element_wise(*cells, COMMA, null_handling="replace", null_replacement="")
+    ended = pc.binary_join_element_wise(joined, EMPTY, NEWLINE)
+    _, _, text = ended.buffers()  # one line after another
+    return memoryview(text)
 
 
 def _cells(column: pa.Array) -> pa.Array:
     """Each distinct value is put into words once."""
     encoded = column.dictionary_encode()
     words = [None if value is None else cell(value) for value in encoded.dictionary.to_pylist()]
-    return pa.array(words, pa.string()).take(encoded.indices)
+    return arrow.strings(words).take(encoded.indices)
 
 
 def cell(value: object) -> str:
