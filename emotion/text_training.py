@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.metrics import f1_score, recall_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from emotion import calibration, checkpoint, words
 from emotion.data import goemotions
@@ -93,7 +93,7 @@ def learn(
             rows = order[start : start + recipe.batch]
             yield collate([thinned(grams[row], recipe.gram_dropout, rng) for row in rows]), targets[rows]
 
-    def loss(net: CompactText, batch: tuple) -> Tensor:
+    def loss(net: nn.Module, batch: tuple) -> Tensor:
         return -(batch[1] * (net(batch[0]) + shift).log_softmax(1)).sum(1).mean()
 
     fitted = fit(
@@ -114,8 +114,11 @@ def learn(
 
 def _optimizer(network: CompactText, recipe: Recipe) -> torch.optim.Optimizer:
     rest = [parameter for name, parameter in network.named_parameters() if not name.startswith("grams")]
-    grams = {"params": network.grams.parameters(), "lr": recipe.gram_rate, "weight_decay": 0.0}
-    return torch.optim.AdamW([grams, {"params": rest}], lr=recipe.rate, weight_decay=recipe.weight_decay)
+    groups: list[dict[str, Any]] = [
+        {"params": list(network.grams.parameters()), "lr": recipe.gram_rate, "weight_decay": 0.0},
+        {"params": rest},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
 
 
 def readable(texts: list[str]) -> Grams:
@@ -129,7 +132,7 @@ def thinned(text: list[list[int]], share: float, rng: np.random.Generator) -> li
 
 
 @torch.no_grad()
-def logits(network: CompactText, grams: Grams) -> np.ndarray:
+def logits(network: nn.Module, grams: Grams) -> np.ndarray:
     """(n, K) in evaluation mode."""
     network.eval()
     return torch.cat([network(collate(grams[at : at + 256])) for at in range(0, len(grams), 256)]).numpy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class VoiceBaseline:
     clips: int
     mean_db: np.ndarray
     mean_square_db: np.ndarray
-    band: str | None = "wide"
+    band: str | None = field(default="wide", kw_only=True)
 
     @classmethod
     def of(cls, recordings: Iterable[Source | Speech], band: str | None = "wide") -> VoiceBaseline:
@@ -53,7 +53,7 @@ class VoiceBaseline:
         """Of all their clips together, each with the same weight; those heard through another filter are left out."""
         alike = [baseline for baseline in baselines if baseline.band == band and baseline.clips]
         if not alike:
-            return cls(0, np.zeros(features.N_MELS), np.zeros(features.N_MELS), band)
+            return cls(0, np.zeros(features.N_MELS), np.zeros(features.N_MELS), band=band)
         clips = np.array([baseline.clips for baseline in alike])
         moments = np.array([(baseline.mean_db, baseline.mean_square_db) for baseline in alike])
         return cls(int(clips.sum()), *np.average(moments, axis=0, weights=clips), band=band)
@@ -75,8 +75,8 @@ class VoiceBaseline:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoiceBaseline:
-        moments = (np.array(stored[name]) for name in ("mean_db", "mean_square_db"))
-        return cls(int(stored["clips"]), *moments, band=stored.get("band", "wide"))
+        mean, mean_square = np.array(stored["mean_db"]), np.array(stored["mean_square_db"])
+        return cls(int(stored["clips"]), mean, mean_square, stored.get("band", "wide"))
 
 
 class VoiceRecogniser:
@@ -170,6 +170,6 @@ def _listen(recording: Source | Speech, band: str | None) -> Speech:
     return recording if isinstance(recording, Speech) else prepare(recording, band)
 
 
-def _moments(log_mel_db: np.ndarray) -> np.ndarray:
+def _moments(log_mel_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     heard = np.maximum(log_mel_db.astype(float), FLOOR_DB)
-    return np.stack([heard.mean(axis=1), (heard**2).mean(axis=1)])
+    return heard.mean(axis=1), (heard**2).mean(axis=1)

@@ -45,13 +45,14 @@ def chords(rng: np.random.Generator) -> np.ndarray:
 
 def melody(rng: np.random.Generator) -> np.ndarray:
     """Single notes of a scale, two to six a second."""
-    t, at, out = _time(rng), 0.0, 0.0
+    t, at = _time(rng), 0.0
+    out = np.zeros(t.size)
     scale, root = np.array([0, 2, 4, 5, 7, 9, 11, 12]), 165 * 2 ** (rng.integers(0, 18) / 12)
     while at < t[-1]:
         length = rng.choice([0.17, 0.25, 0.5])
         out = out + _note(t, root * 2 ** (rng.choice(scale) / 12), at, length, rng)
         at += length
-    return np.asarray(out)
+    return out
 
 
 def drums(rng: np.random.Generator) -> np.ndarray:
