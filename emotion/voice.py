@@ -76,7 +76,7 @@ class VoiceBaseline:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoiceBaseline:
         mean, mean_square = np.array(stored["mean_db"]), np.array(stored["mean_square_db"])
-        return cls(int(stored["clips"]), mean, mean_square, stored.get("band", "wide"))
+        return cls(int(stored["clips"]), mean, mean_square, band=stored.get("band", "wide"))
 
 
 class VoiceRecogniser:
