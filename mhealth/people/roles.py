@@ -37,6 +37,7 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "trials.adverseevent": ("view",),
         "trials.deviation": ("view",),
         "trials.unblindingrequest": ("view",),
+        "research.export": ("view",),  # of others, with identities: to approve
         "outcomes.occasion": ("view",),
         "interventions.decision": ("view",),
         "interventions.contentfreeze": ("add", "view"),

@@ -1,5 +1,10 @@
-"""The staff site: nobody enters it without a second factor."""
+"""The staff site: nobody enters it without a second factor; a few steps need the password anew."""
 
+import time
+from collections.abc import Callable
+from functools import wraps
+
+from allauth.account import app_settings as account
 from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -14,6 +19,34 @@ from unfold.sites import UnfoldAdminSite
 def passed_second_factor(request: HttpRequest) -> bool:
     """Whether this very session gave a code of an authenticator app (or a recovery code)."""
     return any(record.get("method") == "mfa" for record in get_authentication_records(request, request.user))
+
+
+def gave_password_lately(request: HttpRequest) -> bool:
+    """Whether this session gave its password, at log-in or since, within ACCOUNT_REAUTHENTICATION_TIMEOUT seconds."""
+    records = get_authentication_records(request, request.user)
+    given = [record["at"] for record in records if record.get("method") == "password"]
+    return bool(given) and time.time() - max(given) < account.REAUTHENTICATION_TIMEOUT
+
+
+def password_page(request: HttpRequest, then: str) -> HttpResponse:
+    """Off to give the password again, and back to the address `then`; dialogs are sent by htmx."""
+    url = f"{reverse('account_reauthenticate')}?{urlencode({REDIRECT_FIELD_NAME: then})}"
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def with_password(step: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A step on an admin's detail page, taken only by who gave the password lately; others come back to the page."""
+
+    @wraps(step)
+    def taken(admin, request: HttpRequest, *args: object, object_id: str, **kwargs: object) -> HttpResponse:
+        if gave_password_lately(request):
+            return step(admin, request, *args, object_id=object_id, **kwargs)
+        about = admin.model._meta
+        return password_page(request, reverse(f"admin:{about.app_label}_{about.model_name}_change", args=[object_id]))
+
+    return taken
 
 
 class StaffSite(UnfoldAdminSite):

@@ -1,9 +1,16 @@
 """A process that dies in the middle of an export leaves nothing that could be taken for one."""
 
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from mhealth.platform import embedded
@@ -74,3 +81,52 @@ def test_a_changed_or_shortened_file_is_not_given_out(phone, story, rae):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(services.vault.CannotOpen):
         b"".join(export.pieces())
+
+
+DJANGO = "import sys, time, django; django.setup()\nfrom mhealth.research import ndjson, services, tasks\n"
+DYING = """
+whole = ndjson.write
+def write(cohort, folder):
+    whole(cohort, folder)
+    print(folder, flush=True)
+    time.sleep(600)
+ndjson.write = write
+tasks.build_export(export_id=sys.argv[1])
+"""
+FOLLOWING = """
+from mhealth.research.models import Export
+Export.objects.filter(pk=sys.argv[1]).update(leased_until="2020-01-01T00:00:00Z")  # nobody waits for its end here
+tasks.sweep_exports()
+tasks.build_export(export_id=sys.argv[1])
+export = Export.objects.get()
+print(export.status, export.attempts)
+open(sys.argv[2], "wb").writelines(export.pieces())
+"""
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the processes share a copy of the test's SQLite file")
+@pytest.mark.django_db(transaction=True)  # a copy of the file holds what is committed
+def test_after_kill_9_the_next_process_starts_anew_and_makes_the_same_package(story, rae, export, tmp_path):
+    asked = services.ask(trial=story, user=rae, reason="analysis")
+    shared = sqlite3.connect(tmp_path / "shared.sqlite3")
+    connection.connection.backup(shared)
+    shared.close()
+    ours = {"DATABASE_URL": f"sqlite:///{tmp_path}/shared.sqlite3", "MEDIA_STORE_URL": f"file://{tmp_path}/media"}
+    ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "TMPDIR": str(tmp_path)}
+
+    def start(code: str, *given: object) -> subprocess.Popen:
+        command = [sys.executable, "-c", DJANGO + code, str(asked.pk), *map(str, given)]
+        return subprocess.Popen(command, env=os.environ | ours, stdout=subprocess.PIPE, text=True)
+
+    with start(DYING) as dying:
+        half = Path(dying.stdout.readline().strip())
+        dying.send_signal(signal.SIGKILL)
+    assert dying.returncode == -signal.SIGKILL
+    assert (half / "answers_long.csv").exists()
+    assert not (half / "manifest.json").exists()
+    assert list((tmp_path / "media").rglob("*.part")) == list(vault.store().names()) == []
+    following = start(FOLLOWING, tmp_path / "package.zip")
+    assert following.communicate(timeout=60)[0].split() == ["done", "2"]
+    assert not half.exists()
+    with zipfile.ZipFile(tmp_path / "package.zip") as package:
+        assert package.read("manifest.json") == (export("undisturbed") / "manifest.json").read_bytes()

@@ -18,7 +18,8 @@ def desk(client, settings):
     settings.STAFF_SECOND_FACTOR = False
 
     def sit_down(user):
-        client.force_login(user)
+        client.logout()
+        client.post("/accounts/login/", {"login": user.email, "password": "correct horse battery"})
         return client
 
     return sit_down
