@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from emotion.bench import BENCHES, BenchFailed, Place, measure
 from emotion.bench.cells import BadLine
@@ -78,6 +78,10 @@ def parser() -> Parser:
     analyse.add_argument("--video", type=Path, metavar="FILE", help="face and voice of one clip; needs PyAV")
     analyse.add_argument("--text")
     analyse.add_argument("--json", action="store_true", help="for machines")
+    analyse.add_argument("--explain", action="store_true", help="which parts of the face and the voice it rests on")
+    analyse.add_argument(
+        "--out", type=Path, metavar="DIR", help="pictures of the explanation go here; needs matplotlib"
+    )
     analyse.set_defaults(run=run_analyse)
 
     card = commands.add_parser("card", help="print what a checkpoint says of itself")
@@ -247,8 +251,29 @@ def run_analyse(options: argparse.Namespace) -> None:
     for path in (options.face, options.voice, options.video):
         if path is not None and not path.is_file():
             raise BadInput(f"{path} is not a file")
+    if options.out and not options.explain:
+        raise BadInput("--out is for --explain")
+    if options.explain and options.face is None and options.voice is None:
+        raise BadInput("--explain needs --face or --voice")
     result = analyse(options.face, options.voice, options.text, options.video)
+    if options.explain:
+        result["explanations"] = _explain(options)
     print(json.dumps(result, indent=1) if options.json else describe(result))
+
+
+def _explain(options: argparse.Namespace) -> dict[str, Any]:
+    from emotion import explain
+
+    found = explain.explain_files(options.face, options.voice)
+    try:
+        written = explain.write(found, options.out) if options.out and found else []
+    except ModuleNotFoundError as missing:
+        raise BadInput(f"{missing.name} is not installed: `pip install matplotlib`") from missing
+    except OSError as problem:
+        raise BadInput(f"{options.out}: {problem.strerror}") from problem
+    for path in written:
+        _tell(str(path))
+    return {name: explanation.to_json() for name, explanation in found.items()}
 
 
 def run_card(options: argparse.Namespace) -> None:

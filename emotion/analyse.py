@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emotion.checkpoint import NoModel
 from emotion.estimate import EMOTIONS, Estimate
+from emotion.strangers import MESSAGES
 
 if TYPE_CHECKING:
     from emotion.video import Clip
@@ -135,7 +138,19 @@ def describe(result: dict[str, Any]) -> str:
         blocks.append(_block("together", result["fused"]) + f"\n  weights: {weights}")
     else:
         blocks.append("together: nothing could be read")
+    blocks += [_rests_on(name, found) for name, found in result.get("explanations", {}).items()]
     return "\n".join(blocks)
+
+
+def _rests_on(name: str, found: dict[str, Any]) -> str:
+    """The most telling part of an explanation, in a line."""
+    if name == "face":
+        row, column = np.unravel_index(np.argmax(found["drops"]), np.shape(found["drops"]))
+        return f"face: “{found['emotion']}” rests most on place {row + 1} from the top, {column + 1} from the left of 7"
+    window, band = (int(np.argmax(found[key])) for key in ("window_drops", "band_drops"))
+    start, end = found["starts_s"][window : window + 2]
+    low, high = found["edges_hz"][band : band + 2]
+    return f"voice: “{found['emotion']}” rests most on {start:.1f} to {end:.1f} s and on {low:.0f} to {high:.0f} Hz"
 
 
 def _block(name: str, part: dict[str, Any]) -> str:
@@ -143,6 +158,9 @@ def _block(name: str, part: dict[str, Any]) -> str:
         return f"{name}: no model"
     if part.get("status") == "unusable":
         return f"{name}: unusable ({part['code']}). {part['message']}"
+    stranger = (part.get("details", {}).get("stranger") or {}).get("code")
+    if stranger:
+        return f"{name}: not read as an emotion ({stranger}). {MESSAGES[stranger]}"
     head = "too unsure to say" if part["abstained"] else f"expressed {part['emotion']}"
     lines = [f"{name}: {head}, confidence {part['confidence']:.2f}, quality {part['quality']:.2f} [{part['model']}]"]
     ranked = sorted(part["probabilities"].items(), key=lambda item: -item[1])

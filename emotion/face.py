@@ -107,12 +107,16 @@ class FaceRecogniser:
         several: "refuse" or "largest", what to do when more than one face is large enough.
         Raises `UnusablePhoto`.
         """
+        grey, face = self.crop(picture, several)
+        return self._estimate([grey], [photo.judge(grey, face.height, face.landmarks)])[0]
+
+    def crop(self, picture: bytes | Image.Image | np.ndarray, several: str = "refuse") -> tuple[np.ndarray, Face]:
+        """The face of a photo as the network reads it, (48, 48) uint8, and where it was. Raises `UnusablePhoto`."""
         upright = photo.decode(Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture)
         face = self._choose(upright, several)
-        crop = photo.crop_square(upright, face.box, FRAMING, CROP_SIDE)
-        grey = photo.to_grey(crop)
+        grey = photo.to_grey(photo.crop_square(upright, face.box, FRAMING, CROP_SIDE))
         photo.refuse_unreadable(grey, face.height)
-        return self._estimate([grey], [photo.judge(grey, face.height, face.landmarks)])[0]
+        return grey, face
 
     def predict_crops(self, crops: Sequence[np.ndarray | Image.Image]) -> list[Estimate]:
         """Read ready-made face crops, framed like FER2013: brows to chin filling the square. No detection."""
