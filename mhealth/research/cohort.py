@@ -19,7 +19,7 @@ from mhealth.people.models import Participant, Study
 from mhealth.research.chunk import Answered, Chunk, Planned
 from mhealth.trials.models import Enrolment, Trial, Withdrawal
 
-CHUNK = 200  # people in memory at once
+CHUNK = 100  # people in memory at once
 SMALL_CELL = 5  # fewer people than this in a combination of quasi-identifiers can be recognised
 BAND_STARTS = ((65, "65 and over"), (55, "55-64"), (45, "45-54"), (35, "35-44"), (25, "25-34"), (18, "18-24"))
 

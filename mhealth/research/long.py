@@ -11,7 +11,7 @@ from mhealth.research import arrow
 from mhealth.research.answers import Given, Scores, answers_of
 from mhealth.research.cohort import Cohort, Person
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 10_000
 SHARED = ("person", "arm", "occasion", "day", "day_from_consent", "instrument", "instrument_version")
 OF_SCALE = ("band", "n_missing", "prorated")  # an item has none
 KINDS = arrow.strings(["item", "scale"])

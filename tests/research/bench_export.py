@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1_000_000, help="item rows to export, at least")
     parser.add_argument("--raw", type=Path, help="append the raw line to this file")
     parser.add_argument("--url", help="an empty database to use instead, as DATABASE_URL")
+    parser.add_argument("--made", action="store_true", help="the database of --url holds the people already")
+    parser.add_argument("--baseline-rows", type=int, default=114_336, help="rows that the serializers send, at most")
+    parser.add_argument("--package", action="store_true", help="measure whole packages too")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)  # the child that makes the data
     given = parser.parse_args()
     people = -(-given.items // (ITEMS * OCCASIONS))
@@ -40,9 +43,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-export-") as folder:
         url = given.url or f"sqlite:///{folder}/bench.sqlite3"
         child = [sys.executable, "-m", "tests.research.bench_export", "--items", str(given.items)]
-        subprocess.run([*child, "--url", url, "--make"], check=True)
+        if not given.made:
+            subprocess.run([*child, "--url", url, "--make"], check=True)
         set_up(url)
-        found = measure(Path(folder)) | {"people": people, "database": url.partition(":")[0]}
+        found = measure(Path(folder), given.baseline_rows, given.package) | {
+            "people": people,
+            "database": url.partition(":")[0],
+        }
     found["command"] = f"python -m tests.research.bench_export --items {given.items}"
     line = json.dumps(found | {"date": f"{datetime.now(UTC):%Y-%m-%d}", "python": platform.python_version()})
     sys.stdout.write(line + "\n")
@@ -58,7 +65,7 @@ def set_up(url: str) -> None:
     django.setup()
 
 
-def measure(folder: Path) -> dict:
+def measure(folder: Path, baseline_rows: int, whole: bool) -> dict:
     from django.urls import get_resolver
 
     from mhealth.trials.models import Trial
@@ -73,29 +80,29 @@ def measure(folder: Path) -> dict:
     cohort = Cohort(trial)
     long = next(table for table in registry.tables(cohort.versions) if table.name == "answers_long")
     with timed(found, "long_csv_parquet"):
-        n_rows = tabular.write(long, tabular.batches(long, cohort), folder)
-    with timed(found, "package_csv_parquet_fhir"):
-        out = folder / "package"
-        out.mkdir()
-        package.write(trial, out, package.Order(("csv", "parquet", "fhir")))
-    with timed(found, "serializer_same_reading"):
-        n_serialized = serializer_export(long_rows(cohort), long, folder / "serializer.csv")
-    with timed(found, "serializer_models"):
-        serializer_export(rows_of_models(cohort), long, folder / "models.csv")
-    same = (folder / "serializer.csv").read_bytes() == (folder / "answers_long.csv").read_bytes()
-    with timed(found, "package_all_formats"):
-        out = folder / "all"
-        out.mkdir()
-        package.write(trial, out)
-    sizes = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    n_items = n_rows * ITEMS // (ITEMS + 3)
-    rates = {"rows": n_rows, "item_rows": n_items, "serializer_rows": n_serialized, "same_bytes": same}
-    ratios = {
-        f"times_{other}_{clock}": round(found[f"{other}_{clock}_s"] / found[f"long_csv_parquet_{clock}_s"], 1)
-        for other in ("serializer_models", "serializer_same_reading")
-        for clock in ("wall", "cpu")
-    }
-    return found | rates | ratios | {"bytes": sizes}
+        found["rows"] = tabular.write(long, tabular.batches(long, cohort), folder)
+    if whole:
+        (folder / "package").mkdir()
+        with timed(found, "package_csv_parquet_fhir"):
+            package.write(trial, folder / "package", package.Order(("csv", "parquet", "fhir")))
+    given = {"serializer_same_reading": long_rows, "serializer_models": rows_of_models}
+    given |= {"serializer_nested": rows_of_nested_serializers}
+    for name, rows_of_kind in given.items():
+        rows = itertools.islice(rows_of_kind(cohort), baseline_rows)
+        with timed(found, name):
+            export = flat_export if name == "serializer_nested" else serializer_export
+            found[f"{name}_rows"] = export(rows, long, folder / f"{name}.csv")
+        found[f"times_{name}_cpu"] = times(found, name, "cpu")
+        found[f"times_{name}_wall"] = times(found, name, "wall")
+    theirs, ours = folder / "serializer_same_reading.csv", folder / "answers_long.csv"
+    found["same_bytes"] = theirs.read_bytes() == ours.read_bytes()[: theirs.stat().st_size]
+    return found | {"item_rows": found["rows"] * ITEMS // (ITEMS + 3)}
+
+
+def times(found: dict, other: str, clock: str) -> float:
+    """How many times the rows per second of the other way."""
+    ours = found["rows"] / found[f"long_csv_parquet_{clock}_s"]
+    return round(ours / (found[f"{other}_rows"] / found[f"{other}_{clock}_s"]), 1)
 
 
 @contextmanager
@@ -141,6 +148,17 @@ def serializer_export(rows, table, path: Path) -> int:
     return n_rows
 
 
+def flat_export(rows, table, path: Path) -> int:
+    n_rows = 0
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        lines = csv.DictWriter(file, table.names, lineterminator="\n")
+        lines.writeheader()
+        for row in rows:
+            lines.writerow({name: worded(value) for name, value in row.items()})
+            n_rows += 1
+    return n_rows
+
+
 def worded(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
@@ -154,15 +172,53 @@ def long_rows(cohort):
 
 def rows_of_models(cohort):
     """Read as a view set would: model instances with their relations, whose people are known already."""
+    people, responses = instances(cohort)
+    for response in responses.iterator(chunk_size=PAGE_ROWS):
+        yield from rows_of(people[response.occasion.participant_id], response, response.scores.all())
+
+
+def rows_of_nested_serializers(cohort):
+    """A ModelSerializer of the response with one of its scores inside, flattened: fewer things to serialize."""
+    from rest_framework import serializers
+
+    from mhealth.outcomes.models import Response, ScaleScore
+
+    class ScoreSerializer(serializers.ModelSerializer):
+        class Meta:
+            model = ScaleScore
+            fields = ["scale", "value", "band", "n_missing", "prorated"]
+
+    class ResponseSerializer(serializers.ModelSerializer):
+        occasion = serializers.CharField(source="occasion.name")
+        instrument = serializers.CharField(source="occasion.version.instrument.slug")
+        instrument_version = serializers.CharField(source="occasion.version")
+        answers = serializers.ListField(child=serializers.IntegerField(allow_null=True))
+        scores = ScoreSerializer(many=True)
+
+        class Meta:
+            model = Response
+            fields = ["occasion", "instrument", "instrument_version", "answers", "scores"]
+
+    people, responses = instances(cohort)
+    for response in responses.iterator(chunk_size=PAGE_ROWS):
+        person, shown = people[response.occasion.participant_id], ResponseSerializer(response).data
+        answers, scores = shown.pop("answers"), shown.pop("scores")
+        shared = {"person": person.code, "arm": person.arm or None, **person.days(response.answered_at), **shown}
+        for number, answer in enumerate(answers, start=1):
+            yield shared | {"kind": "item", "name": f"q{number}", "value": answer}
+        for score in scores:
+            yield shared | {"kind": "scale", "name": score.pop("scale"), **score}
+
+
+def instances(cohort):
+    """People by id, and a query for their answers."""
     from mhealth.outcomes.models import Response
 
     people = {person.participant.pk: person for person in cohort.people}
     related = ("occasion__version__instrument", "occasion__participant__data_key")
     found = Response.objects.for_analysis().filter(occasion__participant__in=cohort.enrolments.values("participant"))
     found = found.select_related(*related).defer("occasion__version__definition", "occasion__version__texts")
-    ordered = found.prefetch_related("scores").order_by("occasion__participant", "occasion__opens_at")
-    for response in ordered.iterator(chunk_size=PAGE_ROWS):
-        yield from rows_of(people[response.occasion.participant_id], response, response.scores.all())
+    return people, found.prefetch_related("scores").order_by("occasion__participant", "occasion__opens_at")
 
 
 def rows_of(person, response, scores):
