@@ -203,5 +203,5 @@ def _draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         axes.invert_yaxis()
-    figure.axes[0].legend(fontsize=7, loc="lower left")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, ncols=4, loc="outside lower center")
     figure.savefig(path)
