@@ -65,7 +65,7 @@ class TextRecogniser:
     def logits(self, text: str) -> np.ndarray:
         """(K,), as `networks.compact_text` computes them."""
         a = self.arrays
-        x = np.stack([a["grams.weight"][bag].mean(axis=0) for bag in words.ngrams(text)])  # (W, D)
+        x = np.stack([a["grams.weight"][bag].mean(axis=0) for bag in words.ngrams(text)]) * a["grams.scale"]  # (W, D)
         near = np.pad(x, ((1, 1), (0, 0)))
         windows = np.stack([near[:-2], near[1:-1], near[2:]], axis=2)  # (W, D, 3)
         h = np.maximum(np.einsum("wdk,hdk->wh", windows, a["phrase.weight"]) + a["phrase.bias"], 0)

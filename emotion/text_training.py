@@ -53,9 +53,21 @@ def train(data: Path, out: Path, *, recipe: Recipe, seed: int = 0, resume: bool 
         seed=seed,
         resume=resume,
     )
+    scale, rounded = in_bytes(network)
     card = _card(network, fitted, parts, recipe, seed)
     known = torch.from_numpy(words.as_set(familiar(parts["train"].texts)))
-    return checkpoint.save(out / "text.safetensors", network.state_dict() | {"known": known}, card)
+    weights = network.state_dict() | {"grams.weight": rounded, "grams.scale": scale, "known": known}
+    return checkpoint.save(out / "text.safetensors", weights, card)
+
+
+@torch.no_grad()
+def in_bytes(network: CompactText) -> tuple[Tensor, Tensor]:
+    """The embeddings as (D,) scales and (BUCKETS, D) signed bytes; from here on the rounded network is judged."""
+    weight = network.grams.weight
+    scale = weight.abs().amax(0).clamp(min=1e-8) / 127
+    rounded = (weight / scale).round().to(torch.int8)
+    weight.copy_(rounded * scale.half().float())  # a checkpoint keeps 16 bits of the scales
+    return scale, rounded
 
 
 def familiar(texts: list[str]) -> set[str]:

@@ -22,7 +22,6 @@ from emotion.bench.cells import Cell
 METHODS = ("max probability", "energy", "ours, family never seen", "ours, as served")
 TEST_SEED = 2
 PICTURES, SOUNDS = 150, 20
-SHARE = 0.95
 
 
 def cells(quick: bool) -> list[Cell]:
@@ -30,7 +29,9 @@ def cells(quick: bool) -> list[Cell]:
 
 
 def work(cell: Cell, place: Place) -> dict[str, Any]:
-    rows = _gathered(cell.data, place.data)
+    from emotion.strangers_fit import FALSE_REFUSALS
+
+    rows = _gathered(cell.data, place.data) | {"accepted": 1 - FALSE_REFUSALS[cell.data]}
     score = _scorer(cell.method, cell.data, rows)
     splits = rows["splits"]
     refused = {}
@@ -59,7 +60,7 @@ def work(cell: Cell, place: Place) -> dict[str, Any]:
 
 
 def _threshold(score: Callable[[dict], np.ndarray], rows: dict[str, Any], known: np.ndarray) -> float:
-    return float(np.quantile(score(_take(rows["familiar"], known)), SHARE))
+    return float(np.quantile(score(_take(rows["familiar"], known)), rows["accepted"]))
 
 
 def _take(both: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:

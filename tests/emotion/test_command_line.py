@@ -53,10 +53,10 @@ def test_a_personal_baseline_for_faces_leaves_out_the_first_rows_and_says_it_doe
 
 
 def test_analyse_prints_the_distribution_for_people_and_for_machines(capsys):
-    assert main(["analyse", "--face", str(ASTRONAUT), "--text", "good morning"]) == 0
+    assert main(["analyse", "--face", str(ASTRONAUT), "--text", "Guten Morgen zusammen"]) == 0
     told = capsys.readouterr().out
     assert "face: expressed happiness" in told
-    assert "text: no model" in told
+    assert "text: unusable (other_language)" in told
     assert "weights: face 1.00" in told
     assert main(["analyse", "--face", str(ASTRONAUT), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
