@@ -100,10 +100,15 @@ def reading(check_in: CheckIn) -> dict:
         "names": [*(estimate.modality for estimate in read), *(["together"] if fused else [])],
         "rows": [(name, [_cell(column.get(name, 0.0)) for column in columns]) for name in emotions],
         "facts": _facts(read, fused),
-        "unread": [(estimate.modality, reasons.advice(estimate.reason)) for estimate in estimates if estimate.reason],
+        "doubts": [(_doubt(estimate), reasons.advice(estimate.reason)) for estimate in estimates if estimate.reason],
         "abstained": bool(fused and fused["abstained"]),
         "own_word": getattr(getattr(check_in, "correction", None), "labels", []),
     }
+
+
+def _doubt(estimate: Estimate) -> str:
+    what = "was read, but is not to be relied on." if estimate.probabilities else "was not read."
+    return f"{estimate.modality.capitalize()} {what}"
 
 
 def _cell(probability: float) -> dict:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.models import Prefetch
 
 from interventions.models import Decision, DecisionEvent
-from mhealth.checkins.models import CheckIn, PersonalReliability
+from mhealth.checkins.models import CheckIn, PersonalReliability, Purpose
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response, ScaleScore
 from mhealth.people.models import Consent, Scope, User
 from mhealth.platform.leases import WorkStatus
@@ -135,7 +135,8 @@ class Chunk:
     @cached_property
     def check_ins(self) -> dict[uuid.UUID, list[CheckIn]]:
         until, cut_off = self.cohort.until, self.cohort.cut_off
-        rows = CheckIn.objects.filter(
+        daily = CheckIn.objects.filter(purpose=Purpose.DAILY)  # a calibration says nothing of how somebody is
+        rows = daily.filter(
             participant__in=self.ids, status__in=FINISHED, finished_at__lte=cut_off, recorded_at__lte=until
         )
         rows = rows.select_related("correction").prefetch_related("estimates").order_by("recorded_at", "id")

@@ -93,6 +93,9 @@ def test_a_check_in_is_read_as_a_table_in_the_time_of_the_person(desk, check_in,
     assert "1 Jul 2026, 11:30 Europe/Madrid" in shown  # 09:30 UTC
     assert re.search(r'<th scope="row">Happiness</th>(<td.*?72%.*?</td>){2}', shown)
     assert "Voice was not read. Nothing could be heard." in shown
+    Estimate.objects.filter(check_in=check_in, modality="face").update(reason="not_a_face", abstained=True)
+    shown = read(desk(carol), "checkins_checkin_change", check_in.pk)
+    assert "Face was read, but is not to be relied on." in shown
     assert "<b>sadness</b>" in shown
     assert "&quot;probabilities&quot;" not in shown
 

@@ -88,6 +88,7 @@ def story(trial, team, ada, ben):
     )  # too early
     check_in(ada, 10)
     check_in(ada, 9, status="unusable", reason="silent", fused=None)
+    check_in(ada, 9, purpose="calibration", fused=None)  # in no table: it says how a voice usually sounds
     offer(ada, 8)
     factories.candidate(ben, trial)
     check_in(ben, 0)
