@@ -66,4 +66,5 @@ def in_order(probabilities: dict[str, float]) -> list[float]:
 
 
 def most_probable(probabilities: dict[str, float]) -> str:
-    return max(probabilities, key=probabilities.get)
+    """Equal ones in the order of EMOTIONS: a database may give the keys back in another."""
+    return max(EMOTIONS, key=lambda emotion: probabilities.get(emotion, 0.0))
