@@ -24,7 +24,8 @@ def test_a_folder_without_a_text_network_says_that_there_is_no_model(settings, t
 
 @pytest.mark.parametrize("language", ["de", "es"])
 def test_every_reason_is_a_sentence_in_the_language_of_the_person(language):
-    english = {code: str(text) for code, text in ADVICE.items()}
+    with translation.override("en"):
+        english = {code: advice(code) for code in ADVICE}
     with translation.override(language):
         untranslated = [code for code in ADVICE if advice(code) == english[code]]
     assert untranslated == []
