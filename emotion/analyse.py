@@ -69,7 +69,7 @@ def _read_video(path: Path) -> dict[str, Reading]:
     except (BrokenFile, DecoderCrashed) as problem:
         code = getattr(problem, "code", "broken_file")
         if code == NO_VIDEO_DECODER:
-            raise NoModel("videos need PyAV, which is not installed (see emotion/video.py)") from problem
+            raise NoModel("videos need PyAV or the program ffmpeg (see emotion/video.py)") from problem
         return {"video": ({"status": "unusable", "code": code, "message": MESSAGES[code]}, None)}
     finally:
         decoder.close()

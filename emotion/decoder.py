@@ -28,7 +28,7 @@ MEMORY_BYTES = 500 * 1024 * 1024
 CPU_S = {b"p": 5, b"r": 5, b"v": 30}  # photo, recording, video
 PATIENCE_S = 20.0  # wall clock; a busy machine gets more of it than CPU
 VIDEO_PATIENCE_S = 120.0
-NO_VIDEO_DECODER = "no_video_decoder"  # PyAV is not installed
+NO_VIDEO_DECODER = "no_video_decoder"  # neither PyAV nor ffmpeg
 _LENGTH = struct.Struct(">cI")
 
 

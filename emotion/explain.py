@@ -1,7 +1,8 @@
 """Which parts of a face, and which moments and pitches of a voice, an estimate rests on: occlusion.
 
 Zeiler & Fergus, ECCV 2014: a part is covered and the network reads again; how far the log-odds of the winner fall is
-what the part had added. The cost is bounded: one batch of 50 faces, at most 25 spectra, on the runtime that serves.
+what the part had added. The cost is bounded: 50 faces, at most 25 spectra, on the runtime that serves, and `most_s`
+seconds of CPU.
 
 Shapes:  7 × 7 places on a face   W windows of time   P groups of mel bands
 """
@@ -9,6 +10,8 @@ Shapes:  7 × 7 places on a face   W windows of time   P groups of mel bands
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,12 @@ PATCH = 12  # pixels of 48
 WINDOW_S = 0.5
 MOST_WINDOWS = 16
 GROUPS = 8  # of five mel bands
+MOST_S = 20.0  # of this thread's CPU; the whole takes about one
+BATCH = 10  # faces between two looks at the clock
+
+
+class OutOfTime(Exception):
+    """The explanation would take longer than was allowed."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +92,20 @@ def explain_files(face: Path | None, voice: Path | None) -> dict[str, FaceExplan
 
 
 def explain_face(
-    recogniser: FaceRecogniser, picture: bytes | Image.Image, *, several: str = "refuse"
+    recogniser: FaceRecogniser, picture: bytes | Image.Image, *, several: str = "refuse", most_s: float = MOST_S
 ) -> FaceExplanation:
-    """Of the face in a photo. Raises `UnusablePhoto`, as `predict` does."""
-    return explain_crop(recogniser, recogniser.crop(picture, several)[0])
+    """Of the face in a photo. Raises `UnusablePhoto`, as `predict` does, and `OutOfTime`."""
+    return explain_crop(recogniser, recogniser.crop(picture, several)[0], most_s)
 
 
-def explain_crop(recogniser: FaceRecogniser, crop: np.ndarray | Image.Image) -> FaceExplanation:
+def explain_crop(recogniser: FaceRecogniser, crop: np.ndarray | Image.Image, most_s: float = MOST_S) -> FaceExplanation:
     """Of a ready-made crop. A covered place shows the face heavily blurred, which leaves light but no expression."""
     from emotion.face import read
 
     face = photo.to_grey(crop)
-    logits = read(recogniser.network, np.concatenate([face[None], covered(face)])) / recogniser.temperature
+    faces = np.concatenate([face[None], covered(face)])
+    batches = _in_time([faces[i : i + BATCH] for i in range(0, len(faces), BATCH)], most_s)
+    logits = np.concatenate([read(recogniser.network, batch) for batch in batches]) / recogniser.temperature
     winner = int(logits[0].argmax())
     odds = log_odds(logits, winner)
     return FaceExplanation(EMOTIONS[winner], face, (odds[0] - odds[1:]).reshape(PLACES, PLACES))
@@ -111,15 +122,18 @@ def covered(face: np.ndarray) -> np.ndarray:
     return out
 
 
-def explain_voice(recogniser: VoiceRecogniser, speech: Speech) -> VoiceExplanation:
-    """Of prepared speech. What is covered takes the mean of its mel band, so that it says nothing of its own."""
+def explain_voice(recogniser: VoiceRecogniser, speech: Speech, *, most_s: float = MOST_S) -> VoiceExplanation:
+    """Of prepared speech. What is covered takes the mean of its mel band, so that it says nothing of its own.
+
+    Raises `OutOfTime`.
+    """
     spectrum = np.maximum(features.log_mel(speech.samples).astype(float), features.FLOOR_DB)
     bands, length = spectrum.shape
     count = int(np.clip(length * HOP_SAMPLES / SAMPLE_RATE_HZ // WINDOW_S, 1, MOST_WINDOWS))
     times = np.linspace(0, length, count + 1).round().astype(int)
     groups = np.linspace(0, bands, GROUPS + 1).round().astype(int)
     read = [spectrum, *_flattened(spectrum, times, axis=1), *_flattened(spectrum, groups, axis=0)]
-    logits = np.concatenate([recogniser.hear(one)[0] for one in read]) / recogniser.temperature
+    logits = np.concatenate([recogniser.hear(one)[0] for one in _in_time(read, most_s)]) / recogniser.temperature
     winner = int(logits[0].argmax())
     odds = log_odds(logits, winner)
     drops = odds[0] - odds[1:]
@@ -138,6 +152,15 @@ def _flattened(spectrum: np.ndarray, edges: np.ndarray, axis: int) -> list[np.nd
         one[place] = np.broadcast_to(usual, spectrum.shape)[place]
         out.append(one)
     return out
+
+
+def _in_time(items: Iterable[np.ndarray], most_s: float) -> Iterator[np.ndarray]:
+    """The items, until this thread has used up its seconds of CPU. Raises `OutOfTime`."""
+    end = time.thread_time() + most_s
+    for item in items:
+        if time.thread_time() > end:
+            raise OutOfTime
+        yield item
 
 
 def log_odds(logits: np.ndarray, winner: int) -> np.ndarray:

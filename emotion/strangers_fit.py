@@ -15,13 +15,13 @@ import numpy as np
 
 from emotion import checkpoint, features, strangers
 from emotion.bench import strange_things
-from emotion.data import emodb, fer2013, ravdess
+from emotion.data import fer2013
 from emotion.data.clips import Clip
 from emotion.face import FaceRecogniser, look
 from emotion.recording import UnusableRecording, decode, extract
 from emotion.strangers import Guard
 from emotion.voice import VoiceRecogniser
-from emotion.voice_corpus import add_noise
+from emotion.voice_corpus import add_noise, training_clips
 
 # Of held-out faces, and of the clips of the three held-out people: these are too few to stand for others, and at one in
 # twenty of theirs one in eight of a fourth person's was refused, while the strangers lie far beyond.
@@ -89,7 +89,7 @@ def strange_pictures(faces: np.ndarray, count: int, seed: int) -> dict[str, np.n
 def voices_of(path: str | os.PathLike, data: Path, seed: int = FIT_SEED) -> tuple[np.ndarray, np.ndarray, Vectors]:
     """Rows of training people, clean and in noise, of people held out, and of sounds by family."""
     recogniser = VoiceRecogniser.load(path)
-    clips = ravdess.clips(data / "ravdess_speech") + emodb.clips(data / "emodb" / "first2s_16k")
+    clips = training_clips(data)
     unseen = set(recogniser.card["training"]["held_out_to_choose_the_epoch"])
     learned = some_clips([clip for clip in clips if clip.person not in unseen], CLIPS, seed)
     people = clip_rows(recogniser, learned)

@@ -1,8 +1,9 @@
 """A video check-in: one frame a second for the face, the sound for the voice.
 
-Decoding needs PyAV and happens in `emotion.decoder`'s limited child only. PyAV is BSD, but its wheels carry x264
-and x265, which are GPL: it is in none of this package's extras. Build it against an LGPL FFmpeg
-(`pip install --no-binary av av`).
+Decoding happens in `emotion.decoder`'s limited child only, with what is there: PyAV, or the operator's own `ffmpeg`
+program on the PATH. Neither is in this package's extras. PyAV is BSD, but its wheels carry x264 and x265, which are
+GPL; build it against an LGPL FFmpeg (`pip install --no-binary av av`). OpenCV's wheels carry an LGPL one, but give no
+sound. A program that the operator installs and we start is neither linked nor shipped.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from emotion import ffmpeg
 from emotion.estimate import EMOTIONS, Estimate
 from emotion.photo import UnusablePhoto
 
@@ -43,7 +45,7 @@ class UnusableVideo(Exception):
 
 
 class NoVideoDecoder(Exception):
-    """PyAV is not installed here."""
+    """Neither PyAV nor the program `ffmpeg` is here."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,34 @@ class Clip:
 
 def decode(data: bytes) -> Clip:
     """Take a clip apart. Call it in `emotion.decoder`'s child. Raises `UnusableVideo`, `NoVideoDecoder`."""
-    try:
-        import av
-    except ImportError as missing:
-        raise NoVideoDecoder("PyAV is not installed") from missing
     if len(data) > MOST_BYTES:
         raise UnusableVideo("too_large")
+    try:
+        import av
+    except ImportError:
+        return _with_program(data)
     try:
         with av.open(io.BytesIO(data), format=container_of(data)) as container:
             return _take_apart(container, av)
     except (av.FFmpegError, ValueError, OverflowError, EOFError) as error:
         raise UnusableVideo("broken_file") from error
+
+
+def _with_program(data: bytes) -> Clip:
+    program = ffmpeg.find()
+    if program is None:
+        raise NoVideoDecoder("neither PyAV nor ffmpeg is here")
+    demuxer = container_of(data)
+    try:
+        frames = ffmpeg.frames(program, data, demuxer, FRAME_HEIGHT, MOST_PIXELS, LONGEST_S)
+        samples = ffmpeg.sound(program, data, demuxer, LONGEST_S)
+    except ffmpeg.NoStream as missing:
+        raise UnusableVideo("no_picture") from missing
+    except ffmpeg.Failed as error:
+        raise UnusableVideo("broken_file") from error
+    if len(frames) > LONGEST_S + 1:
+        raise UnusableVideo("too_long")
+    return Clip(frames, samples, ffmpeg.SOUND_HZ)
 
 
 def container_of(data: bytes) -> str:
@@ -117,15 +136,21 @@ def read_frames(frames: Sequence[np.ndarray], recogniser: Any) -> Estimate:
     A frame without exactly one readable face is dropped. Raises `UnusablePhoto` with the commonest reason where
     none is left.
     """
+    read, dropped = frame_estimates(frames, recogniser)
+    return _together([estimate for _, estimate in read], dropped, recogniser)
+
+
+def frame_estimates(frames: Sequence[np.ndarray], recogniser: Any) -> tuple[list[tuple[float, Estimate]], Counter[str]]:
+    """(second, estimate) of each frame that shows one face, and why the others were dropped. Raises `UnusablePhoto`."""
     read, dropped = [], Counter[str]()
-    for frame in frames:
+    for number, frame in enumerate(frames):
         try:
-            read.append(recogniser.predict(Image.fromarray(frame)))
+            read.append((number * SECONDS_PER_FRAME, recogniser.predict(Image.fromarray(frame))))
         except UnusablePhoto as problem:
             dropped[problem.code] += 1
     if not read:
         raise UnusablePhoto(dropped.most_common(1)[0][0] if dropped else "no_face")
-    return _together(read, dropped, recogniser)
+    return read, dropped
 
 
 def _together(read: list[Estimate], dropped: Counter[str], recogniser: Any) -> Estimate:

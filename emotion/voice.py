@@ -1,7 +1,7 @@
 """The voice recogniser: a recording in, an estimate of the expressed emotion out.
 
-Decode → 16 kHz mono → level → band-pass → trim → quality → log-mel, read against what is usual for
-everybody or for this person → network. Neither librosa nor torch is needed: the network runs on ONNX
+Decode → 16 kHz mono → level → band-pass → trim → quality → log-mel → network, whose features are read against
+what is usual for everybody or for this person. Neither librosa nor torch is needed: the network runs on ONNX
 Runtime, and on torch only where a checkpoint has no ONNX file.
 """
 
@@ -18,7 +18,6 @@ from scipy.special import softmax
 
 from emotion import checkpoint, features, strangers
 from emotion.estimate import Estimate
-from emotion.features import FLOOR_DB
 from emotion.recording import Speech, UnusableRecording, prepare
 from emotion.serving import runtime
 from emotion.serving.runtime import Network
@@ -31,52 +30,45 @@ LEAST_QUALITY = 0.15
 
 @dataclass(frozen=True)
 class VoiceBaseline:
-    """How a person usually sounds: averages over K earlier clips, best of neutral calibration check-ins.
+    """How a person usually sounds: the average over K earlier clips, best of neutral calibration check-ins.
 
-    mean_db, mean_square_db: (M,) average over clips of each mel band's mean and mean square over time.
-    band: the filter they were heard through; another filter's baseline says nothing.
+    features: (F,) of the network's last layer, where everybody's mean is 0.
+    network, band: which version heard the clips, and through which filter; to others the numbers say nothing.
     """
 
     clips: int
-    mean_db: np.ndarray
-    mean_square_db: np.ndarray
+    features: np.ndarray
+    network: str
     band: str | None = field(default="wide", kw_only=True)
 
     @classmethod
-    def of(cls, recordings: Iterable[Source | Speech], band: str | None = "wide") -> VoiceBaseline:
-        """From K recordings; one that is unusable raises `UnusableRecording`. None at all is the population."""
-        heard = (features.log_mel(_listen(recording, band).samples) for recording in recordings)
-        return cls.pooled([cls(1, *_moments(log_mel_db), band=band) for log_mel_db in heard], band)
-
-    @classmethod
     def pooled(cls, baselines: Sequence[VoiceBaseline], band: str | None = "wide") -> VoiceBaseline:
-        """Of all their clips together, each with the same weight; those heard through another filter are left out."""
+        """Of all their clips together, each with the same weight.
+
+        Clips heard through another filter, or by another network than the latest one, are left out.
+        """
         alike = [baseline for baseline in baselines if baseline.band == band and baseline.clips]
         if not alike:
-            return cls(0, np.zeros(features.N_MELS), np.zeros(features.N_MELS), band=band)
+            return cls(0, np.zeros(0), "", band=band)
+        alike = [baseline for baseline in alike if baseline.network == alike[-1].network]
         clips = np.array([baseline.clips for baseline in alike])
-        moments = np.array([(baseline.mean_db, baseline.mean_square_db) for baseline in alike])
-        return cls(int(clips.sum()), *np.average(moments, axis=0, weights=clips), band=band)
+        features = np.average([baseline.features for baseline in alike], axis=0, weights=clips)
+        return cls(int(clips.sum()), features, alike[-1].network, band=band)
 
-    def shrunken(self, mean_db: np.ndarray, deviation_db: np.ndarray, prior_clips: float) -> tuple[np.ndarray, ...]:
-        """Mean and deviation to read against, (M,) each: the population's for K = 0, the person's as K grows.
-
-        Mean and mean square move by K / (K + prior_clips) from the population to the person.
-        """
-        weight = self.clips / (self.clips + prior_clips)
-        mean = mean_db + weight * (self.mean_db - mean_db)
-        usual_square = deviation_db**2 + mean_db**2
-        square = usual_square + weight * (self.mean_square_db - usual_square)
-        return mean, np.sqrt(np.maximum(square - mean**2, 1.0))
+    def shrunken(self, prior_clips: float) -> np.ndarray:
+        """What to read against, (F,): everybody's 0 for K = 0, the person's mean as K grows: K / (K + prior_clips)."""
+        return self.features * self.clips / (self.clips + prior_clips)
 
     def to_json(self) -> dict[str, Any]:
-        moments = {"mean_db": self.mean_db.tolist(), "mean_square_db": self.mean_square_db.tolist()}
-        return {"clips": self.clips, **moments, "band": self.band}
+        features = [float(f"{value:.5g}") for value in self.features]
+        return {"clips": self.clips, "features": features, "network": self.network, "band": self.band}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoiceBaseline:
-        mean, mean_square = np.array(stored["mean_db"]), np.array(stored["mean_square_db"])
-        return cls(int(stored["clips"]), mean, mean_square, band=stored.get("band", "wide"))
+        """A clip stored by a version that kept other numbers counts as none."""
+        if "features" not in stored:
+            return cls(0, np.zeros(0), "", band=stored.get("band", "wide"))
+        return cls(int(stored["clips"]), np.array(stored["features"]), stored["network"], band=stored["band"])
 
 
 class VoiceRecogniser:
@@ -86,18 +78,12 @@ class VoiceRecogniser:
         self,
         network: Network,
         card: Mapping[str, Any],
-        mean_db: np.ndarray,
-        deviation_db: np.ndarray,
         guard: strangers.Guard | None = None,
     ):
-        """mean_db, deviation_db: (M,), what is usual in each mel band for everybody.
-
-        guard: what refuses strangers; without one nothing is.
-        """
+        """guard: what refuses strangers; without one nothing is."""
         self.network = network
         self.guard = guard
         self.card = card
-        self.population = mean_db, deviation_db
         self.band = card["band"]
         self.temperature = float(card["temperature"])
         self.threshold = float(card["abstention"]["threshold"])
@@ -112,22 +98,23 @@ class VoiceRecogniser:
         """
         path = path or checkpoint.default_path("voice")
         network, card = runtime.load(path, "compact_voice", engine)
-        weights, _ = checkpoint.load_arrays(path)
-        mean_db, deviation_db = (weights[f"population_{name}_db"].astype(float) for name in ("mean", "deviation"))
-        return cls(network, card, mean_db, deviation_db, strangers.load(path, card))
+        return cls(network, card, strangers.load(path, card))
 
     def predict(self, recording: Source | Speech, baseline: VoiceBaseline | None = None) -> Estimate:
         """Read one recording: a file's bytes, its path, or speech that `recording.extract` gave through `band`.
 
-        baseline: one that was heard through another filter, or has no clips, changes nothing.
+        baseline: one that another network or filter heard, or that has no clips, changes nothing.
         Raises `UnusableRecording`.
         """
         speech = _listen(recording, self.band)
-        heard = features.log_mel(speech.samples)
-        if baseline and (baseline.band != self.band or not baseline.clips):
+        spectrum = features.log_mel(speech.samples)
+        logits, inner = self.hear(spectrum)
+        usual = VoiceBaseline(1, inner[0], self.version, band=self.band)
+        without = self._calibrated(logits)
+        if baseline and not self._knows(baseline):
             baseline = None
-        probabilities = self.read(heard, baseline)
-        stranger = self._judge(speech, heard) if self.guard else None
+        probabilities = self.read(spectrum, baseline) if baseline else without
+        stranger = self._judge(speech, spectrum, inner)
         quality = strangers.quality(speech.quality, stranger)
         return Estimate(
             probabilities=probabilities,
@@ -141,35 +128,42 @@ class VoiceRecogniser:
                 "baseline_clips": baseline.clips if baseline else 0,
                 **({"stranger": stranger} if stranger else {}),
             },
-            without_baseline=self.read(heard) if baseline else None,
-            usual=VoiceBaseline(1, *_moments(heard), band=self.band).to_json(),
+            without_baseline=without if baseline else None,
+            usual=usual.to_json(),
         )
 
-    def baseline(self, recordings: Iterable[Source]) -> VoiceBaseline:
-        """A person's baseline from earlier recordings, heard through this recogniser's filter."""
-        return VoiceBaseline.of(recordings, self.band)
+    def baseline(self, recordings: Iterable[Source | Speech]) -> VoiceBaseline:
+        """A person's baseline from K recordings; one that is unusable raises `UnusableRecording`."""
+        heard = (self.hear(features.log_mel(_listen(recording, self.band).samples))[1] for recording in recordings)
+        return VoiceBaseline.pooled(
+            [VoiceBaseline(1, inner[0], self.version, band=self.band) for inner in heard], self.band
+        )
 
     def read(self, log_mel_db: np.ndarray, baseline: VoiceBaseline | None = None) -> np.ndarray:
         """Calibrated probabilities (7,) of one spectrum (M, T) in dB."""
-        logits, _ = self.hear(log_mel_db, baseline)
-        return softmax(logits[0] / self.temperature)
+        return self._calibrated(self.hear(log_mel_db, baseline)[0])
 
     def hear(self, log_mel_db: np.ndarray, baseline: VoiceBaseline | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (1, 7) and features of the network's last layer (1, F) of one spectrum (M, T) in dB."""
-        usual = baseline.shrunken(*self.population, self.prior_clips) if baseline else self.population
-        logits, inner = self.network(*(np.asarray(array, np.float32)[None] for array in (log_mel_db, *usual)))
+        """Logits (1, 7), and features of the network's last layer (1, F), of one spectrum (M, T) in dB.
+
+        The features are the same with and without a baseline.
+        """
+        own = baseline.shrunken(self.prior_clips) if baseline else np.zeros(self.card["features"])
+        logits, inner = self.network(*(np.asarray(array, np.float32)[None] for array in (log_mel_db, own)))
         return logits.astype(float), inner.astype(float)
 
-    def _judge(self, speech: Speech, log_mel_db: np.ndarray) -> dict[str, Any]:
+    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
+        return softmax(logits[0] / self.temperature)
+
+    def _knows(self, baseline: VoiceBaseline) -> bool:
+        return bool(baseline.clips) and (baseline.network, baseline.band) == (self.version, self.band)
+
+    def _judge(self, speech: Speech, log_mel_db: np.ndarray, inner: np.ndarray) -> dict[str, Any] | None:
         """Read against everybody, not the person: what a guard knows is people, whoever they are."""
-        assert self.guard is not None
-        return self.guard.judge(strangers.of_voice(speech.samples, log_mel_db, self.hear(log_mel_db)[1]))[0]
+        if self.guard is None:
+            return None
+        return self.guard.judge(strangers.of_voice(speech.samples, log_mel_db, inner))[0]
 
 
 def _listen(recording: Source | Speech, band: str | None) -> Speech:
     return recording if isinstance(recording, Speech) else prepare(recording, band)
-
-
-def _moments(log_mel_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    heard = np.maximum(log_mel_db.astype(float), FLOOR_DB)
-    return heard.mean(axis=1), (heard**2).mean(axis=1)

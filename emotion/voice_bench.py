@@ -6,25 +6,26 @@ A *line* is one result ready for JSON: what was run, on whom, and its figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from emotion import voice_peers
 from emotion.calibration import fit_temperature, sharpen
 from emotion.evaluate import scores
 from emotion.networks.compact_voice import CompactVoice
-from emotion.voice_corpus import Corpus, population_moments, shrink
+from emotion.voice_corpus import Corpus
 from emotion.voice_peers import StatisticsSVM
 
 BASELINE_CLIPS = 10
 SHUFFLES = 5
 SKEWED = ("sadness", "neutral")
 SKEW = 0.8
-
-Predict = Callable[[CompactVoice, Corpus, np.ndarray, np.ndarray], np.ndarray]
+CORPORA = ("ravdess", "emodb", "nemo")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,6 @@ def _parts(corpus: Corpus, rows: np.ndarray, rng: np.random.Generator, skewed_to
 
 def judge(
     network: CompactVoice,
-    predict: Predict,
     corpus: Corpus,
     fit_rows: np.ndarray,
     selection_rows: np.ndarray,
@@ -72,33 +72,25 @@ def judge(
     seed: int,
 ) -> dict[str, Any]:
     """All lines of one fold and the probabilities of its judged rows at K = 0, before and after temperature."""
-    population = population_moments(corpus, fit_rows)
-    temperature = fit_temperature(predict(network, corpus, selection_rows, population), corpus.labels[selection_rows])
-    raw = predict(network, corpus, judged, population)
+    chosen = decide(network, embed(network, corpus, selection_rows))
+    temperature = fit_temperature(chosen, corpus.labels[selection_rows])
+    voices = Voices(network, corpus, judged, embed(network, corpus, judged), prior_clips)
+    raw = decide(network, voices.features)
     lines = []
-    peers = {k: StatisticsSVM(k, prior_clips, seed).fit(corpus, fit_rows, selection_rows) for k in (0, BASELINE_CLIPS)}
-    for name in ("ravdess", "emodb"):
+    peers = {k: StatisticsSVM(k, seed=seed).fit(corpus, fit_rows, selection_rows) for k in (0, BASELINE_CLIPS)}
+    for name in CORPORA:
         of_corpus = corpus.corpora[judged] == name
         rows = judged[of_corpus]
         if not len(rows):
             continue
-        own = raw[of_corpus].argmax(1)
+        truth, leak = corpus.labels[rows], voice_peers.recording_leak(corpus, fit_rows, rows)
         lines += [
-            _line(name, "compact_voice", 0, "", corpus.labels[rows], own),
-            _line(name, "svm", 0, "", corpus.labels[rows], peers[0].predict(corpus, rows), **peers[0].chosen),
-            _line(
-                name,
-                "durations_and_corpus",
-                0,
-                "",
-                corpus.labels[rows],
-                voice_peers.recording_leak(corpus, fit_rows, rows),
-            ),
+            _line(name, "compact_voice", 0, "", truth, raw[of_corpus].argmax(1)),
+            _line(name, "svm", 0, "", truth, peers[0].predict(corpus, rows), **peers[0].chosen),
+            _line(name, "durations_and_corpus", 0, "", truth, leak),
         ]
-        if name == "ravdess":
-            at_zero = dict(zip(rows.tolist(), own, strict=True))
-            for draw in draws(corpus, rows, seed):
-                lines += _with_baseline(network, predict, corpus, draw, population, prior_clips, peers, at_zero)
+        for draw in draws(corpus, rows, seed):
+            lines += [] if not len(draw.judged) else _with_baseline(name, voices, draw, peers)
     return {
         "temperature": temperature,
         "lines": lines,
@@ -108,32 +100,52 @@ def judge(
     }
 
 
-def _with_baseline(
-    network: CompactVoice,
-    predict: Predict,
-    corpus: Corpus,
-    draw: Draw,
-    population: np.ndarray,
-    prior_clips: float,
-    peers: dict[int, StatisticsSVM],
-    at_zero: dict[int, int],
-) -> list[dict]:
+@torch.no_grad()
+def embed(network: CompactVoice, corpus: Corpus, rows: np.ndarray) -> Tensor:
+    """Features (n, F) of whole, undisguised clips."""
+    network.eval()
+    return torch.cat([network.embed(torch.from_numpy(corpus.spectra[0][row].astype(np.float32))[None]) for row in rows])
+
+
+@torch.no_grad()
+def decide(network: CompactVoice, features: Tensor, own: Tensor | None = None, prior_clips: float = 0.0) -> np.ndarray:
+    """Probabilities (n, K) of clips with these features. own: (k, F) of a person's baseline clips."""
+    usual = 0.0 if own is None else own.mean(0) * len(own) / (len(own) + prior_clips)
+    return network.eval().decide(features, usual).softmax(1).double().numpy()
+
+
+@dataclass(frozen=True)
+class Voices:
+    """The judged clips as a network hears them: features (n, F) of the clips in `rows` (n,)."""
+
+    network: CompactVoice
+    corpus: Corpus
+    rows: np.ndarray
+    features: Tensor
+    prior_clips: float
+
+    def said(self, rows: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+        """Class numbers of `rows`, read against the clips `own` of their person, or against everybody."""
+        usual = None if own is None else self._of(own)
+        return decide(self.network, self._of(rows), usual, self.prior_clips).argmax(1)
+
+    def _of(self, rows: np.ndarray) -> Tensor:
+        return self.features[np.searchsorted(self.rows, rows)]
+
+
+def _with_baseline(name: str, voices: Voices, draw: Draw, peers: dict[int, StatisticsSVM]) -> list[dict]:
     """Network and peer with K clips of each person, and both without them on the same rows."""
-    ours, theirs = [], []
+    corpus, rows, own, theirs = voices.corpus, draw.judged, [], []
     for first, rest in draw.parts:
-        moments = shrink(corpus.moments[0, first].mean(axis=0), len(first), population, prior_clips)
-        ours.append(predict(network, corpus, rest, moments).argmax(1))
-        own = voice_peers.moments(corpus.statistics[0, first])
-        theirs.append(peers[BASELINE_CLIPS].predict(corpus, rest, own))
-    rows, truth = draw.judged, corpus.labels[draw.judged]
-    without = np.array([at_zero[row] for row in rows.tolist()])
+        own.append(voices.said(rest, first))
+        moments = voice_peers.moments(corpus.statistics[0, first])
+        theirs.append(peers[BASELINE_CLIPS].predict(corpus, rest, moments))
+    truth, with_k, chosen = corpus.labels[rows], BASELINE_CLIPS, peers[BASELINE_CLIPS].chosen
     return [
-        _line("ravdess", "compact_voice", BASELINE_CLIPS, draw.name, truth, np.concatenate(ours)),
-        _line("ravdess", "compact_voice", 0, draw.name, truth, without),
-        _line(
-            "ravdess", "svm", BASELINE_CLIPS, draw.name, truth, np.concatenate(theirs), **peers[BASELINE_CLIPS].chosen
-        ),
-        _line("ravdess", "svm", 0, draw.name, truth, peers[0].predict(corpus, rows), **peers[0].chosen),
+        _line(name, "compact_voice", with_k, draw.name, truth, np.concatenate(own)),
+        _line(name, "compact_voice", 0, draw.name, truth, voices.said(rows)),
+        _line(name, "svm", with_k, draw.name, truth, np.concatenate(theirs), **chosen),
+        _line(name, "svm", 0, draw.name, truth, peers[0].predict(corpus, rows), **peers[0].chosen),
     ]
 
 

@@ -16,21 +16,26 @@ from typing import Any
 import numpy as np
 
 from emotion import calibration, checkpoint, voice_bench
-from emotion.data import emodb, ravdess
+from emotion.data import emodb, nemo, ravdess
 from emotion.evaluate import confidence_scores, scores, uar_interval
 from emotion.networks.compact_voice import CompactVoice
 from emotion.training import Fitted
 from emotion.voice_corpus import NOISE_SNR_DB, SPEEDS, Corpus
 
-LICENCE = "Non-commercial use only: the network learned from RAVDESS, which is CC BY-NC-SA 4.0."
+LICENCE = "Non-commercial use only: the network learned from RAVDESS and nEMO, which are CC BY-NC-SA 4.0."
 MEANING = "Expressed emotion: what acted voices of these emotions sound like, never what a person feels. No diagnosis."
 NOT_MEASURED = (
-    "spontaneous speech: both corpora are acted",
-    "languages other than English and German",
-    "age: the actors are 21 to 35 years old",
+    "spontaneous speech: all corpora are acted",
+    "languages other than English, German and Polish",
+    "age: the actors are young adults, of RAVDESS 21 to 33 years old",
     "skin tone and ethnicity: not recorded with these corpora",
-    "phones, rooms and codecs of everyday life: both corpora were recorded in studios",
+    "phones, rooms and codecs of everyday life: all corpora were recorded in studios",
 )
+DATA = {
+    "ravdess": ("RAVDESS speech, calm as neutral", ravdess.LICENCE),
+    "emodb": ("EMO-DB, cut to 2 s, without boredom", emodb.LICENCE),
+    "nemo": ("nEMO", nemo.LICENCE),
+}
 UNCALIBRATED = {"temperature": 1.0, "abstention": {"threshold": 0.0, "rule": "not judged: nothing is held back"}}
 
 
@@ -52,9 +57,10 @@ def write(
         "network": "compact_voice",
         "modality": "voice",
         "parameters": sum(p.numel() for p in network.parameters()),
+        "features": network.head.in_features,
         "input": "log-mel spectrum (40 Slaney mels, 25 ms Hamming, 10 ms), levelled, filtered and trimmed speech, as "
-        "two channels: relative to the population or the person, and normalised over the recording. MFCC are an "
-        "orthonormal rotation of it.",
+        "two channels: relative to the population, and normalised over the recording. A personal baseline is the mean "
+        "of the last layer's features over earlier clips, shrunk towards everybody's and taken off.",
         "meaning": MEANING,
         "licence": LICENCE,
         "non_commercial": True,
@@ -70,20 +76,14 @@ def write(
 def _training(fitted: Fitted, corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray) -> dict[str, Any]:
     return {
         "data": {
-            "RAVDESS speech, calm as neutral": {
-                "clips": int((corpus.corpora == "ravdess").sum()),
-                "licence": ravdess.LICENCE,
-            },
-            "EMO-DB, cut to 2 s, without boredom": {
-                "clips": int((corpus.corpora == "emodb").sum()),
-                "licence": emodb.LICENCE,
-            },
+            name: {"clips": int((corpus.corpora == key).sum()), "licence": licence}
+            for key, (name, licence) in DATA.items()
         },
         "people": len(set(corpus.people)),
         "held_out_to_choose_the_epoch": sorted(set(corpus.people[selection].tolist())),
         "unusable_clips": len(corpus.unusable),
-        "augmentation": f"speed and pitch x{SPEEDS}, coloured steady noise at {NOISE_SNR_DB} dB, random equaliser and "
-        "gain, random crops of one length for all, masks in time and band, mixup, random personal baselines",
+        "augmentation": f"speed and pitch x{SPEEDS} and an equaliser for groups of clips of one person, coloured "
+        f"steady noise at {NOISE_SNR_DB} dB, random crops of one length, masks in time and band, mixup in a group",
         "recipe": asdict(recipe),
         "seed": seed,
         "best_epoch": fitted.epoch,
@@ -114,7 +114,7 @@ def _judged(corpus: Corpus, results: list[dict[str, Any]], lines: list[dict]) ->
             "people; K = 0",
             **{
                 name: _figures(corpus, rows, probabilities, corpus.corpora[rows] == name)
-                for name in ("ravdess", "emodb")
+                for name in voice_bench.CORPORA
             },
         },
         "folds": voice_bench.summary(lines),

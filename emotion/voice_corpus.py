@@ -15,6 +15,7 @@ import numpy as np
 import soxr
 
 from emotion import features
+from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.estimate import EMOTIONS
 from emotion.networks.compact_voice import FLOOR_DB
@@ -23,6 +24,12 @@ from emotion.recording import SAMPLE_RATE_HZ, UnusableRecording, decode, extract
 # Tempo and pitch together, as a tape would; 1.0 first, because evaluation uses disguise 0.
 SPEEDS = (1.0, 0.88, 0.94, 1.06, 1.12)
 NOISE_SNR_DB = (5.0, 30.0)
+
+
+def training_clips(data: Path) -> list[Clip]:
+    """Of all corpora that the released network learns from. Raises `DataMissing`."""
+    english, german = ravdess.clips(data / "ravdess_speech"), emodb.clips(data / "emodb" / "first2s_16k")
+    return [*english, *german, *nemo.clips(data / "nemo")]
 
 
 @dataclass

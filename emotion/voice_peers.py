@@ -25,7 +25,7 @@ class StatisticsSVM:
     """RBF-SVM with the cost and the amount of augmentation that do best on the selection people.
 
     baseline_clips: with K > 0 every clip is read relative to K other clips of its person, z-scored and
-    shrunk to the population exactly as the network's baseline is.
+    shrunk to the population: K clips by K / (K + prior_clips).
     """
 
     baseline_clips: int = 0

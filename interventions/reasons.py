@@ -80,6 +80,13 @@ def _own_history(activity: Activity, snapshot: Snapshot) -> list[Reason]:
     return [_reason("did_not_help_before")] if mean is not None and mean <= DID_NOT_HELP_TO else []
 
 
+def _helped(key: str, snapshot: Snapshot) -> bool:
+    """Whether the person has completed an activity and, where they rated it, found it helpful."""
+    times = [d.outcome for d in snapshot.history if d.activity == key and d.outcome.completed]
+    ratings = [outcome.helpfulness for outcome in times if outcome.helpfulness is not None]
+    return bool(times) and (not ratings or sum(ratings) / len(ratings) >= HELPED_FROM)
+
+
 def _from_parts(
     activity: Activity, snapshot: Snapshot, parts: dict[str, float], titles: dict[str, str]
 ) -> list[Reason]:
@@ -96,8 +103,9 @@ def _from_parts(
 def _from_part(name: str, activity: Activity, snapshot: Snapshot, titles: dict[str, str]) -> list[Reason]:
     kind, _, rest = name.partition(":")
     column = rest.rpartition("*")[2]
-    if kind == "past" and rest != activity.key and rest in titles:
-        return [_reason("similar_helped", other_title=titles[rest])]
+    if kind == "past" and rest != activity.key:  # it may also speak for this one by not having helped
+        helped = rest in titles and _helped(rest, snapshot)
+        return [_reason("similar_helped", other_title=titles[rest])] if helped else []
     if kind in ("past", "repeat", "personal"):
         return _own_history(activity, snapshot)
     if column.removesuffix("_slope") in snapshot.bands:

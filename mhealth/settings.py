@@ -206,6 +206,12 @@ SWEEP_AFTER_S = env.int("SWEEP_AFTER_S", default=60)  # a row hinted longer ago 
 AFTER_ANALYSIS = ["interventions.services.after_analysis"]
 # What reads one part of a check-in: f(modality, data) -> emotion.Estimate. Fault tests put one of fixed cost here.
 CHECKIN_READER = env.str("CHECKIN_READER", default="mhealth.checkins.recognisers.read")
+CHECKIN_EXPLAINER = "mhealth.checkins.recognisers.explain"  # f(modality, data) -> what an estimate rests on, as JSON
+CHECKIN_WINDOWS = "mhealth.checkins.recognisers.along"  # f(data) -> seconds of a voice, and what each window expresses
+# A language model of the operator's at an OpenAI-compatible address may say the sentences of a report on face and voice
+# anew; it is sent those sentences and nothing else. Empty: the templates stand.
+DISPARITY_REWRITER = env.str("DISPARITY_REWRITER", default="")
+DISPARITY_REWRITER_MODEL = env.str("DISPARITY_REWRITER_MODEL", default="default")
 # Dotted functions that a worker child calls before its first task.
 WORKER_WARM_UP = env.list("WORKER_WARM_UP", default=["mhealth.checkins.recognisers.warm_up"])
 

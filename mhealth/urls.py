@@ -27,6 +27,7 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("accounts/", include("allauth.urls")),
+    path("admin/", include("mhealth.portal.overview.urls")),
     path("admin/", admin.site.urls),
     path("metrics", views.metrics, name="metrics"),
 ]

@@ -1,4 +1,4 @@
-"""python -m recommender tune | train | evaluate | bench: tune a command, train on a log, compare, measure."""
+"""python -m recommender tune | train | rescore | evaluate | bench: tune, learn from a log, compare, measure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recommender import rescoring
 from recommender.bench import BENCHES, BenchFailed, measure
 from recommender.bench.cells import BadLine
 from recommender.dandelion import Result, Unfit
 from recommender.journal import JournalMismatch
 from recommender.log import BadLog, DecisionLog, read_log
 from recommender.pairs import PROTOCOLS, BadPairs
+from recommender.rescoring import BEST, CHUNK
 from recommender.space import Float, Int, InvalidSpace, Log, Setting, Space
 from recommender.tuning import Command, UnusableCommand, minimise
 
@@ -47,6 +49,34 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"recommender {options.name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _rising(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def tune_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--space", required=True, help='JSON: {"lr": {"type": "log", "low": 1e-4, "high": 1}, ...}')
+    command.add_argument("--command", required=True, help='for example "python train.py --lr {lr}"')
+    command.add_argument("--maximise", action="store_true", help="a larger number is better")
+    command.add_argument("--budget", type=_positive, default=50, help="evaluations; with rungs, in their units")
+    command.add_argument("--batch", type=_positive, default=1, help="evaluations asked together")
+    command.add_argument("--workers", type=_positive, default=1, help="run at once; does not change the result")
+    command.add_argument("--timeout", type=float, help="seconds after which an evaluation counts as failed")
+    command.add_argument("--variant", choices=("efficient", "paper"), default="efficient")
+    command.add_argument("--journal", help="resume from and append to this file")
+    command.add_argument("--rungs", type=_rising, default=(1.0,), metavar="A,B,…", help="fidelities to go through")
+    command.add_argument("--finalists", type=int, default=0, help="how many of the best are evaluated again")
+    command.add_argument("--repeats", type=_positive, default=3, help="on how many fresh seeds each")
+    command.add_argument("--checkpoints", default=".", metavar="DIR", help="where {checkpoint} points into")
+    command.add_argument("--seed", type=int, default=0)
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -88,6 +118,14 @@ def tune(options: argparse.Namespace) -> int:
     return 0
 
 
+def train_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--log", required=True, help="JSON lines, see recommender/log.py")
+    command.add_argument("--out", required=True, help="folder for the model and its card")
+    command.add_argument("--tune", type=int, default=0, metavar="N", help="choose hyper-parameters by N evaluations")
+    command.add_argument("--journal", help="resume the tuning from this file")
+    command.add_argument("--seed", type=int, default=0)
+
+
 def train(options: argparse.Namespace) -> int:
     import torch
 
@@ -109,11 +147,44 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
+def rescore_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", required=True, metavar="DIR", help="what `train` wrote")
+    command.add_argument("--log", required=True, help="JSON lines sorted by person, see recommender/log.py")
+    command.add_argument("--out", required=True, help="a JSON line per person is appended: best activities, rewards")
+    command.add_argument("--workers", type=_positive, default=2, help="processes; does not change the result")
+    command.add_argument("--chunk", type=_positive, default=CHUNK, help="people in memory per worker")
+    command.add_argument("--best", type=_positive, default=BEST, metavar="K", help="activities written per person")
+
+
+def rescore(options: argparse.Namespace) -> int:
+    from recommender.vae import IncompatibleModel
+
+    def heard(done: int) -> None:
+        print(f"{done} people", file=sys.stderr)
+
+    asked = {name: getattr(options, name) for name in ("workers", "chunk", "best")}
+    try:
+        people = rescoring.rescore(options.model, options.log, options.out, heard=heard, **asked)
+    except (IncompatibleModel, OSError) as error:
+        raise BadFile(str(error)) from error
+    print(json.dumps({"out": options.out, "people": people}))
+    return 0
+
+
+def compare_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pairs", required=True, help=".npz with train, test and optionally valid: (user, item)")
+    command.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    command.add_argument("--out", required=True, help="JSON rows of model, metric, k, mean")
+    command.add_argument("--seed", type=int, default=0)
+
+
 def compare(options: argparse.Namespace) -> int:
     import torch
 
     from recommender.evaluation import evaluate
 
+    if not Path(options.out).absolute().parent.is_dir() or Path(options.out).is_dir():
+        raise BadFile(f"{options.out}: not a file in a folder that exists")  # said before the minutes, not after them
     torch.set_num_threads(1)  # one thread: the second core belongs to somebody else
     rows = evaluate(options.pairs, options.protocol, seed=options.seed, told=lambda line: print(line, file=sys.stderr))
     try:
@@ -121,6 +192,15 @@ def compare(options: argparse.Namespace) -> int:
     except OSError as error:
         raise BadFile(f"{options.out}: {error.strerror}") from error
     return 0
+
+
+def bench_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    command.add_argument("--out", required=True, metavar="DIR", help="raw lines go to DIR/raw, figures to DIR")
+    command.add_argument("--data", default="data", metavar="DIR", help="folder of the data sets")
+    command.add_argument("--quick", action="store_true", help="the slice of a few minutes")
+    command.add_argument("--resume", action="store_true", help="keep the cells that are finished")
+    command.add_argument("--minutes", type=float, help="start no cell after this many minutes")
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -163,61 +243,22 @@ def _json(path: str) -> Any:
         raise BadFile(f"{path}: {error}") from error
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _rising(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+COMMANDS = {  # name: what it does, what it takes, how it is run
+    "tune": ("tune any command that prints a number on its last line", tune_arguments, tune),
+    "train": ("train on an exported decision log", train_arguments, train),
+    "rescore": ("score everybody of a log again, in constant memory", rescore_arguments, rescore),
+    "evaluate": ("compare our model with its peers on an interaction file", compare_arguments, compare),
+    "bench": ("run a benchmark as resumable cells and report it", bench_arguments, bench),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recommender", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
-
-    one = commands.add_parser("tune", help="tune any command that prints a number on its last line")
-    one.set_defaults(run=tune)
-    one.add_argument("--space", required=True, help='JSON: {"lr": {"type": "log", "low": 1e-4, "high": 1}, ...}')
-    one.add_argument("--command", required=True, help='for example "python train.py --lr {lr}"')
-    one.add_argument("--maximise", action="store_true", help="a larger number is better")
-    one.add_argument("--budget", type=_positive, default=50, help="evaluations; with rungs, in their units")
-    one.add_argument("--batch", type=_positive, default=1, help="evaluations asked together")
-    one.add_argument("--workers", type=_positive, default=1, help="run at once; does not change the result")
-    one.add_argument("--timeout", type=float, help="seconds after which an evaluation counts as failed")
-    one.add_argument("--variant", choices=("efficient", "paper"), default="efficient")
-    one.add_argument("--journal", help="resume from and append to this file")
-    one.add_argument("--rungs", type=_rising, default=(1.0,), metavar="A,B,…", help="fidelities to continue through")
-    one.add_argument("--finalists", type=int, default=0, help="how many of the best are evaluated again")
-    one.add_argument("--repeats", type=_positive, default=3, help="on how many fresh seeds each")
-    one.add_argument("--checkpoints", default=".", metavar="DIR", help="where {checkpoint} points into")
-    one.add_argument("--seed", type=int, default=0)
-
-    two = commands.add_parser("train", help="train on an exported decision log")
-    two.set_defaults(run=train)
-    two.add_argument("--log", required=True, help="JSON lines, see recommender/log.py")
-    two.add_argument("--out", required=True, help="folder for the model and its card")
-    two.add_argument("--tune", type=int, default=0, metavar="N", help="choose hyper-parameters by N evaluations")
-    two.add_argument("--journal", help="resume the tuning from this file")
-    two.add_argument("--seed", type=int, default=0)
-
-    three = commands.add_parser("evaluate", help="compare our model with its peers on an interaction file")
-    three.set_defaults(run=compare)
-    three.add_argument("--pairs", required=True, help=".npz with train, test and optionally valid: (user, item)")
-    three.add_argument("--protocol", choices=PROTOCOLS, required=True)
-    three.add_argument("--out", required=True, help="JSON rows of model, metric, k, mean")
-    three.add_argument("--seed", type=int, default=0)
-
-    four = commands.add_parser("bench", help="run a benchmark as resumable cells and report it")
-    four.set_defaults(run=bench)
-    four.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
-    four.add_argument("--out", required=True, metavar="DIR", help="raw lines go to DIR/raw, figures to DIR")
-    four.add_argument("--data", default="data", metavar="DIR", help="folder of the data sets")
-    four.add_argument("--quick", action="store_true", help="the slice of a few minutes")
-    four.add_argument("--resume", action="store_true", help="keep the cells that are finished")
-    four.add_argument("--minutes", type=float, help="start no cell after this many minutes")
+    for name, (purpose, arguments, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose)
+        command.set_defaults(run=run)
+        arguments(command)
     return parser
 
 

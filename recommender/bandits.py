@@ -8,13 +8,13 @@ Shapes:  P people   N activities   C context columns   R trials side by side, of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recommender.context import COLUMNS, EMOTIONS, RANKING_BLOCKS, columns_of
 from recommender.linear import Ease
+from recommender.policy import PolicyConfig
 from recommender.reward import RewardConfig, RewardHead
 from recommender.simulator import Cohort, World
 
@@ -47,7 +47,6 @@ class MixedEffects:
         precision = prior + Sxx - sum_p Sxz B,   u | b ~ N(W^-1 sz - B b, W^-1),   score = (phi - zeta B) b + zeta u0
 
     centred: subtract the mean features under the sampling law (action-centring).
-    further: the head's extra columns of each moment, (m, C) to (m, N, E).
     """
 
     def __init__(
@@ -57,9 +56,8 @@ class MixedEffects:
         groups: int = 1,
         *,
         centred: bool = True,
-        further: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.head, self.groups, self.centred, self.further = head, groups, centred, further
+        self.head, self.groups, self.centred = head, groups, centred
         d, q = len(head.names_), len(head.person_variance)
         shape = (groups, people // groups)
         self.sxx, self.sx = np.zeros((groups, d, d)), np.zeros((groups, d))
@@ -98,6 +96,7 @@ class MixedEffects:
         precision -= np.swapaxes(flat, -1, -2) @ self.pulled.reshape(r, n * q, d)
         self.covariance = np.linalg.inv((precision + np.swapaxes(precision, -1, -2)) / 2)
         pull = self.sx - np.einsum("rnqd,rnq->rd", self.pulled, self.sz)
+        pull += self.head.prior_mean / self.head.prior_variance
         self.mean = (self.covariance @ pull[..., None])[..., 0]
 
     def score(self, contexts: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,24 +127,24 @@ class MixedEffects:
         phi[:, :, first + a : first + a + n] = np.eye(n)
         interactions = head.attributes[None, :, :, None] * contexts[:, None, None, head.columns]
         last = len(head.names_) - len(head.extra_names)
-        phi[:, :, first + a + n : last] = interactions.reshape(m, n, -1)
-        if self.further:
-            phi[:, :, last:] = self.further(contexts)
+        phi[:, :, first + a + n : last - len(head.intended)] = interactions.reshape(m, n, -1)
+        if head.intended:
+            phi[:, :, last - 1] = contexts[:, EMOTION] @ head.made_for.T
         return phi
 
 
 class Learner:
     """Thompson sampling from the reward head: ours, pooled, mixed-effects and LinTS differ by their configuration.
 
-    noise_seed: of the posterior draws.   widen: factor on the posterior's sd.
+    noise_seed: of the posterior draws.   spread: factor on the posterior's sd, as `PolicyConfig.spread`.
     """
 
-    def __init__(self, engine: MixedEffects, noise_seed: int, widen: float = 1.0) -> None:
-        self.engine, self.widen, self.rng = engine, widen, np.random.default_rng([noise_seed, 3])
+    def __init__(self, engine: MixedEffects, noise_seed: int, spread: float = 1.0) -> None:
+        self.engine, self.spread, self.rng = engine, spread, np.random.default_rng([noise_seed, 3])
 
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
         mean, sd = self.engine.score(contexts, who)
-        return thompson(mean, self.widen * sd, self.rng)
+        return thompson(mean, self.spread * sd, self.rng)
 
     def learn(self, offers: Offers) -> None:
         self.engine.learn(offers)
@@ -197,13 +196,8 @@ class Rules(Uniform):
         super().__init__(len(world.activities))
         technique = [activity.technique for activity in world.activities]
         fitting = np.array([[float(t == rule) for t in technique] for rule in world.rules])
+        self.made_for = fitting.T  # (N, 7): as the tags "for:fear" say it in the service
         self.fitting = fitting / fitting.sum(axis=1, keepdims=True)
-
-    def column(self, contexts: np.ndarray) -> np.ndarray:
-        """1 where an activity is of the technique in the table, as a column of a reward head, (m, N, 1)."""
-        shown = contexts[:, EMOTION]
-        fits = (self.fitting[shown.argmax(axis=1)] > 0) & (np.abs(shown).sum(axis=1, keepdims=True) > 0)
-        return fits[:, :, None].astype(float)
 
     def law(self, day: int, contexts: np.ndarray, who: np.ndarray) -> np.ndarray:
         shown = contexts[:, EMOTION]
@@ -294,38 +288,37 @@ class Oracle(Uniform):
 
 
 TINY = 1e-4
-WITHOUT_PEOPLE = RewardConfig(person=TINY, person_attribute=TINY)
+PEER = RewardConfig.from_dict({})  # priors as they were before any was chosen, nothing from clinicians
+WITHOUT_PEOPLE = replace(PEER, person=TINY, person_attribute=TINY)
 
 
 def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1, config: RewardConfig | None = None):
     """A policy by its name in the benchmarks. seed: of its own randomness. ImportError where a peer is missing."""
     n, people, ours = len(world.activities), cohort.people, config or RewardConfig()
 
-    def learner(head_config: RewardConfig, centred: bool, widen: float = 1.0) -> Learner:
-        engine = MixedEffects(RewardHead(world.activities, head_config), people, groups, centred=centred)
-        return Learner(engine, seed, widen)
+    def learner(head: RewardHead, centred: bool, spread: float) -> Learner:
+        return Learner(MixedEffects(head, people, groups, centred=centred), seed, spread)
 
+    def head(of: RewardConfig, **known) -> RewardHead:
+        return RewardHead(world.activities, of, **known)
+
+    narrow, told = PolicyConfig().spread, replace(ours, intended_sd=0.03)
     makers = {
         "uniform": lambda: Uniform(n),
         "popularity": lambda: Popularity(n),
         "clinician rules": lambda: Rules(world),
         "EASE": lambda: EaseGreedy(people, n),
         "LinUCB": lambda: LinUcb(n),
-        "LinTS": lambda: learner(WITHOUT_PEOPLE, False, 2.0),
+        "LinTS": lambda: learner(head(WITHOUT_PEOPLE), False, 2.0),
         "Vowpal Wabbit": lambda: VowpalWabbit(world, seed),
-        "pooled regression": lambda: learner(WITHOUT_PEOPLE, True),
-        "mixed-effects bandit": lambda: learner(RewardConfig(), False),
-        "ours": lambda: learner(ours, True),
-        "ours + rules": lambda: Learner(_with_rules(world, ours, people, groups), seed),
+        "pooled regression": lambda: learner(head(WITHOUT_PEOPLE), True, 1.0),
+        "mixed-effects bandit": lambda: learner(head(PEER), False, 1.0),
+        "mixed-effects, narrow": lambda: learner(head(PEER), False, narrow),
+        "ours": lambda: learner(head(ours), True, narrow),
+        "ours + rules": lambda: learner(head(told, made_for=Rules(world).made_for), True, narrow),
         "oracle": lambda: Oracle(cohort),
     }
     return makers[name]()
-
-
-def _with_rules(world: World, config: RewardConfig, people: int, groups: int) -> MixedEffects:
-    """The reward head with clinicians' table as a further column: how far it is right is learnt like the rest."""
-    head = RewardHead(world.activities, config, extra_names=["clinicians"])
-    return MixedEffects(head, people, groups, further=Rules(world).column)
 
 
 def _with_one(contexts: np.ndarray) -> np.ndarray:

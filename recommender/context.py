@@ -103,7 +103,7 @@ class Context:
 
     def _dass(self) -> list[float]:
         age = math.log1p(self.dass_age_days or 0.0) / math.log1p(28)
-        slopes = [float(np.clip(self.dass_slopes.get(scale, 0.0) / 7, -3, 3)) for scale in SCALES]
+        slopes = [min(max(self.dass_slopes.get(scale, 0.0) / 7, -3.0), 3.0) for scale in SCALES]
         return [*(self.dass.get(scale, 0.0) / 42 for scale in SCALES), *slopes, age, float(not self.dass)]
 
     def _time(self) -> list[float]:
@@ -131,12 +131,13 @@ def _emotion(emotion: Mapping[str, float] | None) -> list[float]:
     """Deviations from uniform, and 1 − entropy / log 7: zero when the estimate says nothing."""
     if emotion is None:
         return [0.0] * (len(EMOTIONS) + 1)
-    p = np.array([emotion.get(name, 0.0) for name in EMOTIONS], dtype=float)
-    p /= p.sum()
+    given = [emotion.get(name, 0.0) for name in EMOTIONS]  # plain numbers: for seven, arrays take ten times as long
+    total = sum(given)
+    p = [x / total for x in given]
+    deviations = [x - 1 / len(EMOTIONS) for x in p]
+    deviations = [0.0 if abs(x) < 1e-12 else x for x in deviations]  # uniform up to rounding is uniform
     entropy = -sum(x * math.log(x) for x in p if x > 0)
-    deviations = p - 1 / len(EMOTIONS)
-    deviations[np.abs(deviations) < 1e-12] = 0.0  # uniform up to rounding is uniform
-    return [*deviations.tolist(), max(1 - entropy / math.log(len(EMOTIONS)), 0.0) if deviations.any() else 0.0]
+    return [*deviations, max(1 - entropy / math.log(len(EMOTIONS)), 0.0) if any(deviations) else 0.0]
 
 
 def _check_emotion(emotion: Mapping[str, float] | None) -> None:

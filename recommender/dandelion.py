@@ -22,14 +22,16 @@ from scipy.stats import qmc
 
 from recommender import paper
 from recommender.journal import Journal, JournalMismatch
+from recommender.landing import landed
 from recommender.moves import POOL, candidates
+from recommender.screening import Screen, screen
 from recommender.space import InvalidSpace, Space, key
-from recommender.surrogate import Kernel, Predict, Process, fit_kernel, foresees, forest, log_improvement, warped
+from recommender.surrogate import Kernel, fit_kernel, warped
 
 JOURNAL_FORMAT = 2
-REFIT_EVERY = 5  # results between two fits of the kernel
-FOREST_BEYOND = 300  # results; a Gaussian process costs their cube
-PARTS = ("surrogate", "moves", "sobol")  # what an ablation can take away
+REFIT_EVERY = 5  # results between two fits of the kernel, while there are few
+LAND_FROM = 4  # results per coordinate
+PARTS = ("surrogate", "moves", "landing", "polish", "sobol")  # what an ablation can take away
 
 
 class SpaceExhausted(Exception):
@@ -82,7 +84,7 @@ class Dandelion:
     rungs: rising fidelities; of each, the best in `eta` go on to the next.
     finalists, repeats: how many of the best are evaluated again, on how many fresh seeds each.
     warm_start: configurations and values of earlier studies; the best are asked first, in place of random ones.
-    without: parts of `efficient` to leave out, for ablations: surrogate, moves, sobol.
+    without: parts of `efficient` to leave out, for ablations (`PARTS`).
     journal: a file of JSON lines that the study appends to and resumes from.
     """
 
@@ -112,6 +114,8 @@ class Dandelion:
         self._pending: dict[int, Trial] = {}
         self._reissue: list[Trial] = []
         self._seen: set[str] = set()
+        self._units: dict[int, np.ndarray] = {}  # trial: its point in the cube
+        self._spent = 0.0
         self._start = _start_points(space, self._search_budget / self.rungs[0], seed, self.warm_start, self.without)
         self._generation: list[np.ndarray] = []
         self._kernel: tuple[int, Kernel | None] = (0, None)
@@ -130,7 +134,7 @@ class Dandelion:
     @property
     def spent(self) -> float:
         """Cost of everything asked so far, in units of the budget."""
-        return sum(map(self._cost, self._asked.values()))
+        return self._spent
 
     def ask(self, n: int = 1) -> list[Trial]:
         """Return up to n trials; fewer at the end of the budget, of the space or of a generation.
@@ -231,7 +235,9 @@ class Dandelion:
         return Result(first.number, first.config, float(values[best].mean()), first.fidelity, first.seed)
 
     def _record_ask(self, trial: Trial) -> None:
+        self._spent += self._cost(trial)
         self._asked[trial.number] = self._pending[trial.number] = trial
+        self._units[trial.number] = self.space.encode(trial.config)
         self._seen.add(_identity(trial.config, trial.fidelity, trial.seed))
 
     def _record_tell(self, number: int, value: float | None) -> None:
@@ -260,54 +266,62 @@ class Dandelion:
         raise SpaceExhausted("every configuration of the space was asked")
 
     def _screened(self, told: list[Result], rng: np.random.Generator) -> np.ndarray:
-        """Return candidates in the order to try them, (POOL, D).
+        """Return candidates in the order to try them, (m, D).
 
-        By falling expected improvement at the highest rung, where the surrogate foresees results better than chance;
-        at random otherwise: it would prefer the far corners, of which it knows least, and find out nothing.
+        By falling expected improvement where the surrogate foresees results better than chance; at random otherwise:
+        it would prefer the far corners, of which it knows least, and find out nothing.
         """
-        points, values = self._encoded(told), np.array([result.value for result in told], dtype=float)
-        predict = None if "surrogate" in self.without else self._surrogate(points, warped(values))
-        points = points[:, : self.space.dimension]
-        means = predict(points)[0] if predict else values  # means: a lucky draw is no improvement to beat
-        left = 1 - self.spent / self._search_budget
-        pool = candidates(points, np.argsort(means, kind="stable"), left, rng)
-        if "moves" in self.without:
-            pool = rng.random(pool.shape)
-        if predict is None:
-            return rng.permutation(pool)
-        canonical = self.space.canonical(pool)
-        return canonical[np.argsort(-log_improvement(*predict(canonical), float(means.min())), kind="stable")]
+        seen, values = self._with_pending(told)
+        points, d = seen[:, : self.space.dimension], self.space.dimension
+        belief = None if "surrogate" in self.without else screen(seen, values, d, self._fitted_kernel(), self.seed)
+        standing = belief.means if belief else values
+        if belief and belief.process and self._lands(len(points)):
+            near = landed(points, values, int(standing.argmin()), rng)
+            if near is not None:
+                return np.vstack([near, rng.random((POOL, d))])
+        pool = rng.random((POOL, d))
+        if "moves" not in self.without:
+            left = 1 - self.spent / self._search_budget
+            pool = candidates(points, np.argsort(standing, kind="stable"), left, rng)
+        return self._ordered(pool, belief) if belief else rng.permutation(pool)
 
-    def _surrogate(self, points: np.ndarray, y: np.ndarray) -> Predict | None:
-        """Mean and sd at the highest rung as a function of points in the cube; None where it explains nothing.
+    def _lands(self, n: int) -> bool:
+        """Every second ask, once the best has neighbours; not with rungs, whose values are not alike."""
+        ready = len(self.rungs) == 1 and n >= LAND_FROM * self.space.dimension
+        return ready and len(self._asked) % 2 == 1 and "landing" not in self.without
 
-        Pending trials count as if they had come out as the best one (constant liar: Ginsbourger et al. 2010).
-        """
-        if self._pending:
-            pending = self._encoded(list(self._pending.values()))
-            points, y = np.vstack([points, pending]), np.concatenate([y, np.full(len(pending), y.min())])
-        if len(y) > FOREST_BEYOND:
-            return lambda asked: forest(points, y, self._at_the_top(asked), self.seed)
-        process = Process(self._fitted_kernel(), points, y)
-        if not foresees(process.left_out(y), y):
-            return None
-        return lambda asked: process.predict(self._at_the_top(asked))
+    def _ordered(self, pool: np.ndarray, belief: Screen) -> np.ndarray:
+        """By falling expected improvement, the first of them polished."""
+        pool = self.space.canonical(pool)
+        gain = belief.gain(pool)
+        if "polish" not in self.without:
+            top = self.space.canonical(belief.polished(pool[[gain.argmax()]]))
+            pool, gain = np.vstack([top, pool]), np.concatenate([belief.gain(top), gain])
+        return pool[np.argsort(-gain, kind="stable")]
+
+    def _with_pending(self, told: list[Result]) -> tuple[np.ndarray, np.ndarray]:
+        """Points and values; pending trials count as the best so far (constant liar: Ginsbourger et al. 2010)."""
+        pending = list(self._pending.values())
+        values = [result.value for result in told if result.value is not None]
+        values += [min(values)] * len(pending)
+        return self._encoded([*told, *pending]), np.array(values, dtype=float)
 
     def _encoded(self, trials: Sequence[Trial | Result]) -> np.ndarray:
         """Points in the cube, (n, D); with rungs, (n, D + 1) with the logarithm of the fidelity in [0, 1]."""
-        points = np.array([self.space.encode(trial.config) for trial in trials]).reshape(-1, self.space.dimension)
+        points = np.array([self._units[trial.number] for trial in trials]).reshape(-1, self.space.dimension)
         if len(self.rungs) == 1:
             return points
         low, high = math.log(self.rungs[0]), math.log(self.rungs[-1])
         level = [(math.log(trial.fidelity) - low) / (high - low) for trial in trials]
         return np.column_stack([points, level])
 
-    def _at_the_top(self, points: np.ndarray) -> np.ndarray:
-        return points if len(self.rungs) == 1 else np.column_stack([points, np.ones(len(points))])
-
     def _fitted_kernel(self) -> Kernel:
-        """The kernel fitted to the first m results, m the last multiple of REFIT_EVERY: the same after a resume."""
-        m = max(len(self.results) // REFIT_EVERY * REFIT_EVERY, 2)
+        """The kernel fitted to the first m results, m a function of their number: the same after a resume.
+
+        Refitted every 5 results at first, every fifth of their number later: a fit costs its cube.
+        """
+        every = REFIT_EVERY * max(len(self.results) // 25, 1)
+        m = max(len(self.results) // every * every, 2)
         if self._kernel[0] != m or self._kernel[1] is None:
             told = [result for result in self.results[:m] if result.value is not None]
             y = np.array([result.value for result in told], dtype=float)
@@ -395,7 +409,7 @@ def _value_then_number(result: Result) -> tuple[float, int]:
 
 def _start_points(space: Space, trials: float, seed: int, warm_start, without: Collection[str]) -> list[np.ndarray]:
     """The best of earlier studies, then scrambled Sobol points; at most a quarter of the trials."""
-    count = max(min(2 * space.dimension, int(trials) // 4), 4)
+    count = max(min(space.dimension + 2, int(trials) // 4), 4)
     earlier = []
     for config, _ in sorted(warm_start, key=lambda pair: pair[1]):
         try:

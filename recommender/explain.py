@@ -5,6 +5,7 @@ Attention weights are no explanation and are not used for one. Parts add up to t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -33,14 +34,18 @@ def score_parts(
 ) -> dict[str, float]:
     """Named parts of the posterior mean of the reward of one activity; see `Recommender.explain`.
 
-    The engagement logit is a column of the reward head: its slope there times each part of the logit, centred over
-    the activities on offer as the head centres it.
+    The posterior mean is linear in past rewards: what a person's own deliveries have taught is told by the delivery
+    that taught it. The engagement logit is a column of the reward head: its slope there times each part of the logit,
+    centred over the activities on offer as the head centres it.
     """
     offered = model.activities_ if activities is None else list(activities)
-    index = [a.id for a in offered].index(activity)
-    extra = model._engagement(history, context, activities, at)
-    person = model._personal(history, in_training, update_rule, at)
-    parts = person.explain(context.vector(), index, activities, extra)
+    index, now = [a.id for a in offered].index(activity), context.vector()
+    person, extra, deliveries = model._asked(history, context, activities, in_training, update_rule, at)
+    parts = defaultdict(float, person.alone().explain(now, index, activities, extra))
+    for delivery, share in zip(deliveries, person.added(now, index, activities, extra).tolist(), strict=True):
+        parts[f"past:{delivery.activity}"] += share
+    shift = person.influence.sum(axis=0) @ person._baseline(now)  # what the person's past says of any activity
+    parts["baseline"] += float(shift)
     slope = parts.pop("model:engagement", 0.0)
     centred = extra[index, 0] - extra[:, 0].mean()
     if slope and centred:

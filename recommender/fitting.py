@@ -1,7 +1,8 @@
-"""How the attention VAE learns: three nested models, each kept only if held-out ranking says so.
+"""How the attention VAE learns: nested models, each kept only if held-out ranking says so.
 
-EASE alone; then all linear parts; then the deep part, which must rank better by a paired test. What a model is
-judged on is later in time (a decision log) or other people (a table).
+A decision log: EASE alone; then all linear parts; then the deep part, learning what they leave over.
+A table: EASE alone; then the deep part, learnt in its own right and mixed in.
+In both the deep part must rank better by a paired test, on later times (a log) or on other people or items (a table).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from recommender.histories import Moment, People, Reader, by_fold, chunks, targets_of
+from recommender.histories import Moment, People, Reader, by_fold, chunks, standardised, targets_of
 from recommender.linear import cross_fitted_weights, ease_weights, gram_of
 from recommender.metrics import ranking_metrics
 from recommender.network import Batch, Items, Network, Targets
@@ -25,6 +26,8 @@ from recommender.network import Batch, Items, Network, Targets
 Batches = Callable[[np.random.Generator], Iterator[tuple[Batch, Targets]]]
 Judge = Callable[[], np.ndarray]  # held-out NDCG per person, (P,)
 JUDGED_TOGETHER = 1024
+JUDGED_PER_EPOCH = 1000  # of the people of a table: enough to see when to stop
+GAINS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 
 
 @dataclass
@@ -59,42 +62,82 @@ def fit_log(network: Network, reader: Reader, people: People, moments: list[Mome
 
 
 def fit_table(network: Network, reader: Reader, x: np.ndarray, seed: int, shown=None, wanted=None) -> Fitted:
-    """Train on random shares of each row of x, (U, N), and judge on validation rows, (V, N) each.
+    """EASE, and a latent part learnt in its own right; how far they are mixed is for validation rows to say, (V, N).
 
-    shown: what is given of them.   wanted: what should be ranked high. Without them a tenth of the people is held out.
+    The two err differently, while a latent part that is only asked for what EASE leaves over learns nothing from a
+    table. shown: what is given of the validation rows.   wanted: what should be ranked high. Without them a tenth of
+    the people is held out.
     """
     config, items, fitted = network.config, reader.items(), x
     if shown is None or wanted is None:
         fitted, shown, wanted = _hold_out_people(x, np.random.default_rng(seed))
     able = (wanted > 0).any(axis=1)
     shown, wanted = np.asarray(shown, dtype=float)[able], wanted[able] > 0
-    fold, crossed = cross_fitted_weights(fitted, config.regularisation, seed)
-    crossed = crossed.astype(np.float32)
-    ease = ease_weights(gram_of(fitted), config.regularisation)
+    ease = ease_weights(gram_of(fitted), config.regularisation, config.popularity)
+    linear = standardised(by_fold(shown, ease, np.zeros(len(shown), dtype=int))).astype(np.float32)
     rows = np.flatnonzero((fitted > 0).sum(axis=1) > 1)
 
     def batches(rng: np.random.Generator) -> Iterator[tuple[Batch, Targets]]:
         for chosen in chunks(rng.permutation(rows), _batch_size(len(rows), config.batch)):
             kept = fitted[chosen] * (rng.random((len(chosen), x.shape[1]), dtype=np.float32) < config.keep)
-            target = (fitted[chosen] > 0) & (kept == 0)
-            batch = reader.table_batch(kept, by_fold(kept, crossed, fold[chosen]))
-            yield batch, Targets(torch.tensor(target, dtype=torch.float32), torch.from_numpy(kept > 0))
+            batch = reader.table_batch(kept, np.zeros_like(kept))  # without the linear path
+            yield batch, Targets(torch.tensor(fitted[chosen] > 0, dtype=torch.float32))
 
-    scores = by_fold(shown, ease, np.zeros(len(shown), dtype=int)).astype(np.float32)
-    parts = list(chunks(np.arange(len(shown)), JUDGED_TOGETHER))
-    judged = [reader.table_batch(shown[part], scores[part]) for part in parts]
-    k = min(100, x.shape[1])
+    def latent(people: slice) -> np.ndarray:
+        parts = [shown[people][i] for i in chunks(np.arange(len(shown[people])), JUDGED_TOGETHER)]
+        made = [total(network, reader.table_batch(part, np.zeros_like(part)), items, items) for part in parts]
+        return np.concatenate(made) if made else np.zeros((0, x.shape[1]), dtype=np.float32)
 
-    def judge() -> np.ndarray:
-        ranked = [total(network, batch, items, items) for batch in judged]
-        values = [
-            ranking_metrics(logits, shown[part] > 0, wanted[part], ks=(k,))["ndcg", k]
-            for part, logits in zip(parts, ranked, strict=True)
-        ]
-        return np.concatenate(values) if values else np.zeros(0)
+    def ndcg(scores: np.ndarray, people: slice = slice(None)) -> np.ndarray:
+        k = min(100, x.shape[1])
+        return ranking_metrics(scores, shown[people] > 0, wanted[people], ks=(k,))["ndcg", k]
 
-    report = _train(network, items, batches, judge, len(rows), seed)
-    return Fitted(ease_weights(gram_of(x), config.regularisation), report)
+    few = slice(JUDGED_PER_EPOCH)
+    report = _mix(network, items, batches, ndcg, linear, latent, lambda: ndcg(latent(few), few), seed)
+    report = {"examples": len(rows), "judged": len(shown), **report}
+    return Fitted(ease_weights(gram_of(x), config.regularisation, config.popularity), report)
+
+
+def _mix(network, items, batches: Batches, ndcg, linear: np.ndarray, latent, judge: Judge, seed: int) -> dict[str, Any]:
+    """Train the latent part alone, then choose its gain; it stays if the mix is better by a paired test."""
+    base = ndcg(linear)
+    values, stays, p, gain, alone = base, False, 1.0, 0.0, base
+    if network.config.deep and len(base) > 4:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            start = _state(network)
+            network.gain.fill_(1.0)
+            with torch.enable_grad():
+                parameters = [one for one in network.deep_parameters if one is not network.gain]
+                _descend(network, parameters, items, batches, judge, seed, deep=True)
+            scores = latent(slice(None))
+            alone, tried = ndcg(scores), np.stack([ndcg(linear + g * scores) for g in GAINS])
+            values, best = chosen_by_halves(tried, np.random.default_rng(seed))
+            gain, p = GAINS[best], paired_p(values, base)
+            stays = bool(p < network.config.significance)
+            if not stays:
+                network.load_state_dict(start)
+            network.gain.fill_(gain if stays else 0.0)
+    network.eval()
+    return {
+        "ndcg_ease": _mean(base),
+        "ndcg_linear": _mean(base),
+        "ndcg_latent": _mean(alone),
+        "ndcg_deep": _mean(values),
+        "gain": gain,
+        "deep_p": p,
+        "deep_stays": stays,
+    }
+
+
+def chosen_by_halves(tried: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return each person's value under what is best for the other half of the people, (P,), and what is best for all.
+
+    tried: (C, P), a row per choice. A choice judged by those who made it would flatter itself.
+    """
+    half = rng.permutation(tried.shape[1]) % 2
+    best = [int(tried[:, half != h].mean(axis=1).argmax()) for h in (0, 1)]
+    return np.where(half == 0, tried[best[0]], tried[best[1]]), int(tried.mean(axis=1).argmax())
 
 
 @torch.no_grad()
@@ -121,7 +164,7 @@ def _train(network: Network, items: Items, batches: Batches, judge: Judge, examp
                 network.gain.fill_(0.0)
             _descend(network, network.deep_parameters, items, batches, judge, seed, deep=True)
             deep = judge()
-            p = _paired_p(deep, linear)
+            p = paired_p(deep, linear)
         stays = bool(p < config.significance)
         if not stays:
             network.load_state_dict(kept)
@@ -197,7 +240,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def _paired_p(new: np.ndarray, old: np.ndarray) -> float:
+def paired_p(new: np.ndarray, old: np.ndarray) -> float:
     """One-sided paired t test that new is larger; 1 when there is no difference to test."""
     if np.ptp(new - old) == 0:
         return 1.0

@@ -20,6 +20,7 @@ from recommender.context import Context
 from recommender.network import EMOTION, REPEAT_FEATURES, SENSING, TOKEN_FEATURES, Batch, Items, Targets
 
 DAY_S = 86_400.0
+SMALL = 16_384  # numbers; below it a sparse matrix costs more than it saves
 
 
 @dataclass
@@ -222,9 +223,12 @@ def strength(delivery: Delivery) -> float:
 def by_fold(x: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Scores of each row by the weights of its fold, (B, N); weights: (F, N, N) or (N, N) for all.
 
-    Histories are short beside the catalogue: the product runs over what is there.
+    Histories are short beside the catalogue: the product runs over what is there, unless all of it is small.
     """
     weights = weights.reshape(-1, x.shape[1], x.shape[1])
+    if len(weights) == 1 and x.size <= SMALL:
+        small: np.ndarray = x @ weights[0]
+        return small
     sparse, scores = scipy.sparse.csr_array(x), np.empty(x.shape, dtype=weights.dtype)
     for f in np.unique(fold):
         scores[fold == f] = sparse[fold == f] @ weights[f]

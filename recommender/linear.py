@@ -50,13 +50,18 @@ class Ease:
 
 def gram_of(x: np.ndarray) -> np.ndarray:
     """X'X, (N, N): most of a table of interactions is empty, and the product runs over what is there."""
-    sparse = scipy.sparse.csr_array(np.asarray(x, dtype=np.float64))
-    return np.asarray((sparse.T @ sparse).todense())
+    sparse = scipy.sparse.csr_array(x).astype(np.float64)
+    return (sparse.T @ sparse).toarray()
 
 
-def ease_weights(gram: np.ndarray, regularisation: float) -> np.ndarray:
-    """Return B, (N, N), from the Gram matrix X'X."""
-    inverse = np.linalg.inv(gram + regularisation * np.eye(len(gram)))
+def ease_weights(gram: np.ndarray, regularisation: float, popularity: float = 0.0) -> np.ndarray:
+    """Return B, (N, N), from the Gram matrix X'X.
+
+    popularity: item i is shrunk by lambda (n_i / mean n) ** popularity, as Rendle et al. (2022) do for factors; 0 is
+    EASE as published. An item that nobody took up counts as taken up once.
+    """
+    count = np.maximum(np.diag(gram), 1.0)
+    inverse = np.linalg.inv(gram + np.diag(regularisation * (count / count.mean()) ** popularity))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return weights

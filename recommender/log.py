@@ -48,7 +48,7 @@ def read_log(path: str | Path) -> DecisionLog:
         with Path(path).open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    person, delivery, activity = _parsed(line, number)
+                    person, delivery, activity = parsed(line, number)
                     histories[person].append(delivery)
                     activities[activity.id] = activity
     except (OSError, UnicodeDecodeError) as error:
@@ -81,7 +81,8 @@ def line_of(person: str, delivery: Delivery, activity: Activity) -> str:
     )
 
 
-def _parsed(line: str, number: int) -> tuple[str, Delivery, Activity]:
+def parsed(line: str, number: int) -> tuple[str, Delivery, Activity]:
+    """Person, delivery and activity of one line; raises BadLog with its number."""
     try:
         row: dict[str, Any] = json.loads(line)
         at = datetime.fromisoformat(row["at"])

@@ -32,7 +32,8 @@ FED = columns_of(RANKING_BLOCKS)  # columns that reach scores; `sensing` only sc
 class VaeConfig:
     """Hyper-parameters.
 
-    regularisation: EASE's lambda.   keep: share of a rating history shown as input, the rest is the target.
+    regularisation: EASE's lambda.   popularity: how far it grows with an item's popularity (`linear.ease_weights`).
+    keep: share of a table's row shown as input while its whole is the target.
     beta: weight of the KL term per target.   weight_clip: largest inverse propensity.
     attention: pool the history by the present context; off, by its mean.
     trust_gate: scale the emotion by a learned function of how it was sensed.
@@ -44,7 +45,8 @@ class VaeConfig:
     mixture: int = 4
     history_length: int = 64
     regularisation: float = 20.0
-    keep: float = 0.7
+    popularity: float = 0.0
+    keep: float = 0.5
     beta: float = 0.01
     id_dropout: float = 0.2
     modality_dropout: float = 0.2
@@ -63,10 +65,7 @@ class VaeConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VaeConfig:
-        reward = {**values.get("reward", {})}
-        if "blocks" in reward:
-            reward["blocks"] = tuple(reward["blocks"])
-        return cls(**{**values, "reward": RewardConfig(**reward)})
+        return cls(**{**values, "reward": RewardConfig.from_dict(values.get("reward", {}))})
 
 
 @dataclass
@@ -199,7 +198,8 @@ class Network(nn.Module):
     def pool_table(self, table: Tensor, known_keys: Tensor, present: Tensor) -> Tensor:
         """The same where nothing but the activities is known, (B, D): a token's weight is then that of its activity.
 
-        table: (B, N) of 0 and 1.   present: (B, D), its rows equal, as there is no context.
+        table: (B, N) of 0 and 1.   present: (B, D), its rows equal, as there is no context. The weights of a row have
+        length one: a mean over hundreds of films would leave nothing to tell people apart by.
         """
         blank = torch.zeros(TOKEN_FEATURES, dtype=known_keys.dtype)
         tokens = torch.cat([known_keys * self.outcome(blank) + self.token(blank), self.no_history[None]])  # (N+1, D)
@@ -208,7 +208,7 @@ class Network(nn.Module):
             scores = self.attend(tokens) @ self.query(present[0]) / math.sqrt(tokens.shape[-1])
             weights = (scores - scores.max().detach()).exp()
         counted = torch.cat([table, torch.ones_like(table[:, :1])], dim=1) * weights  # (B, N+1)
-        return counted @ tokens / counted.sum(dim=1, keepdim=True)
+        return counted @ tokens / counted.norm(dim=1, keepdim=True)
 
     def encode(self, batch: Batch, known_keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean and log variance of q(z | history, context), (B, Z) each, and the present, (B, D)."""

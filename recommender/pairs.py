@@ -1,30 +1,40 @@
 """Interaction files and their two protocols.
 
-The file is an `.npz` with integer arrays `train`, `test` and optionally `valid`, rows (user, item).
+The file is an `.npz` with integer arrays `train`, `test` and optionally `valid`, rows (user, item). Ids may have gaps;
+a pair given twice counts once. Where the rows of a user in `train` run from old to new, that order may be used: what it
+is worth is for the validation target to say.
 
 temporal: learn from `train`, choose by `valid`, recommend to the same users from `train`; items of `train` and
-    `valid` are not offered again, `test` is the target.
+    `valid` are not offered again, `test` is the target. Without `valid`, a tenth of `train` is set aside to choose by.
 strong: all pairs are merged, whole users are held out (a tenth to choose by, a tenth to test), each with four fifths
-    of the items shown and the rest as the target.
+    of the items shown and the rest, at least one, as the target.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 PROTOCOLS = ("temporal", "strong")
+MOST_CELLS = 150_000_000  # users x items; every model here works on whole tables in memory
+MOST_ITEMS = 20_000  # items x items of EASE and SLIM
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 class BadPairs(ValueError):
     """The interaction file cannot be used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """All (U, N) of 0 and 1: what is fitted on; per target what is shown, closed to offers, and wanted."""
+    """All (U, N) of 0 and 1: what is fitted on; per target what is shown, closed to offers, and wanted.
+
+    age: (U, N) how many rows a user has after the one of an item that is shown; None where nothing is known of order.
+    """
 
     fitted: np.ndarray
     valid_shown: np.ndarray
@@ -32,36 +42,40 @@ class Split:
     test_shown: np.ndarray
     test_closed: np.ndarray
     test_wanted: np.ndarray
+    age: np.ndarray | None = None
 
 
 def read_pairs(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the file; raises BadPairs."""
+    """Return the arrays of the file, an empty `valid` left out; raises BadPairs."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             pairs = {name: file[name] for name in ("train", "valid", "test") if name in file}
-    except (OSError, ValueError, EOFError) as error:
-        raise BadPairs(f"{path}: not a readable .npz file: {error}") from error
+    except UNREADABLE as error:
+        raise BadPairs(f"{path}: not a readable .npz file: {_line(error)}") from error
     for name in ("train", "test"):
         if name not in pairs:
             raise BadPairs(f"{path}: no array {name!r}")
     for name, array in pairs.items():
-        if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or (array < 0).any():
+        if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or (array.astype(np.int64) < 0).any():
             raise BadPairs(f"{path}: {name} must be non-negative whole numbers in rows (user, item)")
     if not len(pairs["train"]) or not len(pairs["test"]):
         raise BadPairs(f"{path}: train and test must not be empty")
-    return pairs
+    return {name: array.astype(np.int64) for name, array in pairs.items() if len(array)}
 
 
 def split(pairs: dict[str, np.ndarray], protocol: str, seed: int) -> Split:
-    users, items = (1 + max(int(array[:, c].max(initial=0)) for array in pairs.values()) for c in (0, 1))
-    tables = {name: _table(array, users, items) for name, array in pairs.items()}
+    """Tables of what may be learnt, chosen by and tested on; raises BadPairs where nothing would be left to test."""
+    tables, age = _tables(pairs)
     if protocol == "strong":
-        return _strong(np.sum(list(tables.values()), axis=0) > 0, seed)
-    train, valid = tables["train"], tables.get("valid")
+        return _strong(np.any(list(tables.values()), axis=0), seed)
+    train, test, valid = tables["train"], tables["test"], tables.get("valid")
+    closed = train if valid is None else train | valid
+    fitted = train
     if valid is None:
-        valid = train * (np.random.default_rng(seed).random(train.shape) < 0.1)
-        return Split(train - valid, train - valid, valid, train, train, tables["test"])
-    return Split(train, train, valid, train, np.maximum(train, valid), tables["test"])
+        valid = _set_aside(train, np.random.default_rng(seed))
+        fitted, age = train & ~valid, None  # what is set aside by chance cannot say what order is worth
+    # what a person was given already is not offered again, and no target either
+    return replace(_split(fitted, fitted, valid & ~fitted, train, closed, test & ~closed), age=age)
 
 
 def _strong(x: np.ndarray, seed: int) -> Split:
@@ -70,15 +84,58 @@ def _strong(x: np.ndarray, seed: int) -> Split:
     if len(able) < 10:
         raise BadPairs("holding users out needs at least ten users with five items each")
     tenth = len(able) // 10
-    wanted = x & (rng.random(x.shape) < 0.2)
+    wanted = x & (rng.random(x.shape, dtype=np.float32) < 0.2)
+    for user in able[: 2 * tenth][~wanted[able[: 2 * tenth]].any(axis=1)]:
+        wanted[user, rng.choice(np.flatnonzero(x[user]))] = True
     shown = x & ~wanted
     valid, test = able[:tenth], able[tenth : 2 * tenth]
     fitted = np.delete(x, able[: 2 * tenth], axis=0)
-    parts = (fitted, shown[valid], wanted[valid], shown[test], shown[test], wanted[test])
-    return Split(*(part.astype(float) for part in parts))
+    return _split(fitted, shown[valid], wanted[valid], shown[test], shown[test], wanted[test])
 
 
-def _table(pairs: np.ndarray, users: int, items: int) -> np.ndarray:
-    x = np.zeros((users, items))
-    x[pairs[:, 0], pairs[:, 1]] = 1.0
-    return x
+def _set_aside(train: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A tenth of the pairs, but never all of a user's, (U, N)."""
+    aside = train & (rng.random(train.shape, dtype=np.float32) < 0.1)
+    aside[(aside == train).all(axis=1)] = False
+    return aside
+
+
+def _split(*parts: np.ndarray) -> Split:
+    split = Split(*(part.astype(np.float32) for part in parts))
+    if not split.test_wanted.any():
+        raise BadPairs("no user has a target that was not given before")
+    return split
+
+
+def _tables(pairs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Tables (U, N) of bool over the users and items that occur, in the order of their ids; and the age in `train`."""
+    every = np.concatenate(list(pairs.values()))
+    users, items = np.unique(every[:, 0]), np.unique(every[:, 1])
+    if len(users) * len(items) > MOST_CELLS or len(items) > MOST_ITEMS:
+        limits = f"at most {MOST_ITEMS:,} items and {MOST_CELLS:,} cells"
+        raise BadPairs(f"{len(users):,} users x {len(items):,} items are too many for tables in memory ({limits})")
+    places = {
+        name: (np.searchsorted(users, array[:, 0]), np.searchsorted(items, array[:, 1]))
+        for name, array in pairs.items()
+    }
+    tables = {name: np.zeros((len(users), len(items)), dtype=bool) for name in pairs}
+    for name, place in places.items():
+        tables[name][place] = True
+    age = np.zeros(tables["train"].shape, dtype=np.float32)
+    age[places["train"]] = _rows_after(places["train"][0])
+    return tables, age
+
+
+def _rows_after(user: np.ndarray) -> np.ndarray:
+    """How many later rows each row's user has, (rows,)."""
+    order = np.argsort(user, kind="stable")
+    end = np.cumsum(np.bincount(user))
+    after = np.empty(len(user))
+    after[order] = end[user[order]] - 1 - np.arange(len(user))
+    return after
+
+
+def _line(error: Exception) -> str:
+    """One line; numpy's advice to unpickle what is no array is not passed on."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "no archive of plain arrays" if "pickle" in text else text

@@ -4,7 +4,10 @@ Gates are data, evaluated elsewhere; here they arrive as the reasons that close 
 
 (i)  send or nothing, with a probability in [0.2, 0.8];
 (ii) given send, one of the m eligible activities, with
-     p_i = (1 - epsilon) p_Thompson,i + epsilon / m.
+     p_i = (1 - epsilon) p_Thompson,i + epsilon / m,
+
+     p_Thompson,i how often i is best among draws from the posterior with `spread` times its deviation. Chance is in
+     the law already through epsilon, and one person's few weeks do not repay exploring on top of it.
 
 The stored vector *is* the sampling law: the draw is made from exactly these numbers, ineligible entries are
 zero and stored as zero, and every choice can be recomputed bit for bit from its record.
@@ -27,7 +30,7 @@ import numpy as np
 
 from recommender.reward import RewardDefinition
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 PERSONALISED, CLINICIAN_ORDER, FIXED_SEQUENCE = "personalised", "clinician_order", "fixed_sequence"
 SENT, HELD_BACK, NO_ELIGIBLE_ACTIVITY = "sent", "held_back", "no_eligible_activity"
 UPDATE_RULES = ("personal", "pooled", "frozen")
@@ -64,7 +67,7 @@ class PolicyConfig:
     always_send: the person asked for an activity: offer one for certain. Such decisions cannot enter the
         analysis of "anything against nothing", and their record shows it (send_probability 1).
     epsilon: share of the draw that is uniform over the eligible activities.
-    draws: posterior draws behind p_Thompson.
+    draws: posterior draws behind p_Thompson.   spread: of these draws, in posterior deviations; 1 is Thompson (1933).
     order_sd: uncertainty given to a clinician-set order, whose scores run from 1 (first) to 0 (last).
     update_rule: how the model behind the scores learns: "personal" (rank-one updates between nightly fits),
         "pooled" (nightly only) or "frozen" (for a trial). Recorded here, acted on by whoever makes the scores.
@@ -76,6 +79,7 @@ class PolicyConfig:
     always_send: bool = False
     epsilon: float = 0.18
     draws: int = 1000
+    spread: float = 0.1
     order_sd: float = 0.25
     update_rule: str = "personal"
     reward: RewardDefinition = field(default_factory=RewardDefinition)
@@ -87,12 +91,15 @@ class PolicyConfig:
             raise InvalidDecision("epsilon must be in (0, 1]: every eligible activity needs a chance")
         if self.draws < 1 or not self.order_sd >= 0 or not math.isfinite(self.send_probability):
             raise InvalidDecision("draws must be at least 1, order_sd at least 0, send_probability a number")
+        if not 0 <= self.spread < math.inf:
+            raise InvalidDecision("spread must be a number of at least 0")
         if self.update_rule not in UPDATE_RULES:
             raise InvalidDecision(f"update_rule must be one of {', '.join(UPDATE_RULES)}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:
-        return cls(**{**values, "reward": RewardDefinition(**values["reward"])})
+        """Read a record's config; before there was a `spread`, draws were from the whole posterior."""
+        return cls(**{"spread": 1.0, **values, "reward": RewardDefinition(**values["reward"])})
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,8 @@ def decide(
     Raises InvalidDecision.
     """
     mean, sd = _checked(candidates, scores, scores_sd)
-    law = _mixed_law(candidates, mean, sd, seed, config)
+    drawn_sd = [None if s is None else config.spread * s for s in sd]
+    law = _mixed_law(candidates, mean, drawn_sd, seed, config)
     return _choose(PERSONALISED, candidates, law, mean, sd, seed, config, model_version, {})
 
 
@@ -222,12 +230,11 @@ def fixed_sequence(
 
 
 def replay(record: Mapping[str, Any]) -> Choice:
-    """Decide again from a record's inputs; `replay(r).record() == r` holds for every untouched record.
+    """Decide again from a record's inputs; `replay(r).record() == as_written_now(r)` for every untouched record.
 
     Raises UnreplayableRecord for another format or missing fields. What the record says was chosen is not used.
     """
-    if record.get("format") != RECORD_FORMAT:
-        raise UnreplayableRecord(f"decision record format {record.get('format')!r}, this code reads {RECORD_FORMAT}")
+    record = as_written_now(record)
     try:
         config = PolicyConfig.from_dict(record["config"])
         candidates = [Candidate(**{**c, "closed_by": tuple(c["closed_by"])}) for c in record["candidates"]]
@@ -247,9 +254,21 @@ def replay(record: Mapping[str, Any]) -> Choice:
     raise UnreplayableRecord(f"unknown policy {policy!r}")
 
 
+def as_written_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of format 1 in the present format: its draws were from the whole posterior, spread 1.
+
+    Raises UnreplayableRecord for any other format.
+    """
+    if record.get("format") == 1 and isinstance(record.get("config"), Mapping):
+        return {**record, "format": RECORD_FORMAT, "config": {**record["config"], "spread": 1.0}}
+    if record.get("format") != RECORD_FORMAT:
+        raise UnreplayableRecord(f"decision record format {record.get('format')!r}, this code reads 1 and 2")
+    return record
+
+
 def differences(record: Mapping[str, Any]) -> list[str]:
     """Return the fields in which a record differs from its replay; empty when it reproduces."""
-    again = replay(record).record()
+    again, record = replay(record).record(), as_written_now(record)
     return sorted(key for key in again.keys() | record.keys() if again.get(key) != record.get(key))
 
 
@@ -261,7 +280,9 @@ def thompson_probabilities(mean: Sequence[float], sd: Sequence[float], draws: in
     normals = _normals(seed, _POSTERIOR, draws * len(mean)).reshape(draws, len(mean))
     samples = np.asarray(mean, dtype=float) + np.asarray(sd, dtype=float) * normals
     best = samples == samples.max(axis=1, keepdims=True)  # (draws, m)
-    return (best / best.sum(axis=1, keepdims=True)).sum(axis=0) / draws
+    winners = best.sum(axis=1, keepdims=True)
+    shares: np.ndarray = (best if winners.max() == 1 else best / winners).sum(axis=0) / draws
+    return shares
 
 
 def _mixed_law(candidates, mean, sd, seed: int, config: PolicyConfig) -> list[float]:

@@ -1,4 +1,6 @@
-"""Collaborative filtering on a table of interactions: what our model is measured against, beside EASE.
+"""Neighbours, sparse linear models and factors on a table of interactions: peers of our model, beside EASE.
+
+The auto-encoders among the peers are in `autoencoders`.
 
 All have `fit(x)` and `score(x)`, x: (U, N) of 0 and 1; `score` takes people who were not fitted as well.
 
@@ -7,14 +9,13 @@ Shapes:  U people   N items   K factors
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse
-import torch
-from torch import nn
 
+from recommender.autoencoders import MultVae, RecVae
 from recommender.linear import gram_of
+
+__all__ = ["ImplicitAls", "ItemKnn", "MultVae", "RecVae", "Slim"]
 
 
 class ItemKnn:
@@ -99,77 +100,3 @@ class ImplicitAls:
             penalty = self.regularisation * (len(near) + self.unobserved * table.shape[1])
             left[row], right[row, :, 0] = shared + near.T @ near + penalty * eye, near.sum(axis=0)
         return np.linalg.solve(left, right)[:, :, 0]
-
-
-class MultVae:
-    """Variational auto-encoder with a multinomial likelihood (Liang et al. 2018, WWW): N-600-200-600-N, tanh.
-
-    judge: called after each epoch with `score`; the best epoch is kept. Without it, all epochs are run.
-    """
-
-    def __init__(
-        self, hidden: int = 600, latent: int = 200, dropout: float = 0.5, beta: float = 0.2, epochs: int = 100,
-        learning_rate: float = 1e-3, batch: int = 500, patience: int = 12, seed: int = 0,
-    ) -> None:  # fmt: skip
-        self.hidden, self.latent, self.dropout, self.beta = hidden, latent, dropout, beta
-        self.epochs, self.learning_rate, self.batch = epochs, learning_rate, batch
-        self.patience, self.seed = patience, seed
-
-    def fit(self, x: np.ndarray, judge: Callable[[Callable], float] | None = None) -> MultVae:
-        x = np.asarray(x, dtype=np.float32)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self._build(x.shape[1])
-            self._descend(x, judge)
-        return self
-
-    def score(self, x: np.ndarray, batch: int = 1000) -> np.ndarray:
-        with torch.no_grad():
-            x = np.asarray(x, dtype=np.float32)
-            parts = [
-                self.decoder_(self._encoded(torch.from_numpy(x[i : i + batch]))[0]) for i in range(0, len(x), batch)
-            ]
-        return torch.cat(parts).numpy()
-
-    def _build(self, n: int) -> None:
-        self.encoder_ = nn.Sequential(nn.Linear(n, self.hidden), nn.Tanh(), nn.Linear(self.hidden, 2 * self.latent))
-        self.decoder_ = nn.Sequential(nn.Linear(self.latent, self.hidden), nn.Tanh(), nn.Linear(self.hidden, n))
-        for layer in (*self.encoder_, *self.decoder_):
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_normal_(layer.weight)
-                nn.init.normal_(layer.bias, 0, 0.001)
-
-    def _encoded(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        mean, log_variance = self.encoder_(nn.functional.normalize(x)).chunk(2, dim=1)
-        return mean, log_variance
-
-    def _descend(self, x: np.ndarray, judge: Callable[[Callable], float] | None) -> None:
-        modules = nn.ModuleList([self.encoder_, self.decoder_])
-        optimizer = torch.optim.Adam(modules.parameters(), lr=self.learning_rate)
-        rng, step, best, waited = np.random.default_rng(self.seed), 0, -np.inf, 0
-        kept = {name: value.clone() for name, value in modules.state_dict().items()}
-        for _ in range(self.epochs):
-            order = rng.permutation(len(x))
-            for i in range(0, len(x), self.batch):
-                step += 1
-                self._step(torch.from_numpy(x[order[i : i + self.batch]]), optimizer, min(self.beta, step / 5000))
-            value = judge(self.score) if judge else np.inf
-            if value > best or not judge:
-                best, waited = value, 0
-                kept = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
-            else:
-                waited += 1
-            if waited >= self.patience:
-                break
-        modules.load_state_dict(kept)
-
-    def _step(self, rows: torch.Tensor, optimizer: torch.optim.Optimizer, beta: float) -> None:
-        """Minus the evidence bound, beta annealed from 0 (equation 6)."""
-        shown = nn.functional.dropout(nn.functional.normalize(rows), self.dropout)
-        mean, log_variance = self.encoder_(shown).chunk(2, dim=1)
-        z = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        likelihood = (rows * self.decoder_(z).log_softmax(dim=1)).sum(dim=1).mean()
-        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
-        optimizer.zero_grad()
-        (beta * kl - likelihood).backward()
-        optimizer.step()

@@ -32,7 +32,7 @@ from recommender.context import COLUMNS, Context
 from recommender.histories import Moment, People, Reader, by_fold, chunks
 from recommender.network import Network, VaeConfig
 from recommender.policy import UPDATE_RULES
-from recommender.reward import OutcomeModel, PersonalReward, RewardHead, Row
+from recommender.reward import OutcomeModel, RewardHead, Row
 
 __all__ = ["IncompatibleModel", "NothingToLearn", "Ranked", "Recommender", "VaeConfig"]
 FORMAT = "recommender-vae/1"
@@ -154,8 +154,7 @@ class Recommender:
         update_rule: "personal" takes in all other deliveries one by one; "pooled" and "frozen" leave them out.
         at: the moment of the decision; later deliveries are ignored. Without it, the whole history counts.
         """
-        person = self._personal(history, in_training, update_rule, at)
-        extra = self._engagement(history, context, activities, at)
+        person, extra, _ = self._asked(history, context, activities, in_training, update_rule, at)
         return person.score(context.vector(), activities, extra)
 
     def explain(
@@ -299,34 +298,81 @@ class Recommender:
             rows[m.person].append(Row(m.context, m.target, m.reward, m.reward_variance, None, extra))
         self.reward_head_ = RewardHead(self.activities_, self.config.reward, ["engagement"]).fit(rows)
 
-    def _engagement(self, history, context, activities, at) -> np.ndarray:
-        if self.reward_head_ is None:
-            raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
-        return self.logits(history, context, activities, at)[:, None] / self.logit_scale_
+    def _asked(self, history, context: Context, activities, in_training: bool, update_rule: str, at):
+        """The person's posterior, the engagement column of what is offered, (N, 1), and the deliveries behind it.
 
-    def _personal(self, history: Sequence[Delivery], in_training: bool, update_rule: str, at) -> PersonalReward:
-        """The person's posterior from the deliveries that carry a context."""
-        if self.reward_head_ is None or self.outcomes_ is None:
-            raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
+        One pass of the network serves the present and the moment of every past delivery that carries a context.
+        """
+        head, _ = self._rewarded()
         if update_rule not in UPDATE_RULES:
             raise ValueError(f"update_rule must be one of {', '.join(UPDATE_RULES)}")
         ordered = [delivery for delivery in history if at is None or delivery.at <= at]
         usable = [i for i, d in enumerate(ordered) if d.context is not None and d.activity in self.reader_.place]
-        if not usable:
-            return self.reward_head_.personal()
-        asked = [(ordered[:i], ordered[i].context, ordered[i].at) for i in usable]
-        logits = _total(self._parts(asked, None))
-        rows = []
-        for i, logit in zip(usable, logits, strict=True):
-            delivery, place = ordered[i], self.reader_.place[ordered[i].activity]
-            reward, variance = self.outcomes_.reward(self.activities_[place].technique, delivery.outcome)
-            vector = (delivery.context or Context()).vector()
-            rows.append(Row(vector, place, reward, variance, None, logit[:, None] / self.logit_scale_))
-        old = [in_training and self.data_until_ is not None and ordered[i].at <= self.data_until_ for i in usable]
-        return self.reward_head_.personal(
-            in_fit=[row for row, was in zip(rows, old, strict=True) if was],
-            since=[row for row, was in zip(rows, old, strict=True) if not was and update_rule == "personal"],
-        )
+        people = self.reader_.people([ordered])
+        moments = [Moment(0, i, people.at_s[i], ordered[i].context.vector()) for i in usable]
+        now_s = at.timestamp() if at else float(people.at_s.max(initial=0.0))
+        moments.append(Moment(0, len(ordered), now_s, context.vector()))
+        logits = self._scaled(people, moments)
+        rows: dict[bool, list[Row]] = {True: [], False: []}
+        deliveries: dict[bool, list[Delivery]] = {True: [], False: []}
+        for i, moment, logit in zip(usable, moments, logits, strict=False):
+            old = in_training and self.data_until_ is not None and ordered[i].at <= self.data_until_
+            if old or update_rule == "personal":
+                rows[old].append(self._row(ordered[i], moment.context, logit))
+                deliveries[old].append(ordered[i])
+        person = head.personal(in_fit=rows[True], since=rows[False])
+        extra = self._offered(logits[-1], history, context, activities, at)
+        return person, extra[:, None], [*deliveries[True], *deliveries[False]]
+
+    def expected(self, histories: Sequence[Sequence[Delivery]]) -> np.ndarray:
+        """Expected reward of each activity of the catalogue, (U, N), at the moment of each person's last delivery.
+
+        `score` of many people at once, without deviations; everything they were given counts.
+        """
+        head, _ = self._rewarded()
+        people, moments, last = self.reader_.people(histories), [], []
+        for p, history in enumerate(histories):
+            vectors = [(d.context or Context()).vector() for d in history] or [Context().vector()]
+            first = people.start[p]
+            moments += [Moment(p, i, people.at_s[first + i], v) for i, v in enumerate(vectors[: len(history)])]
+            now_s = float(people.at_s[first : people.start[p + 1]].max(initial=0.0))
+            last.append(Moment(p, len(history), now_s, vectors[-1]))
+        logits = self._scaled(people, [*moments, *last])
+        scores, place = np.empty((len(histories), len(self.activities_))), self.reader_.place
+        for p, history in enumerate(histories):
+            rows: dict[bool, list[Row]] = {True: [], False: []}
+            for d, at in zip(history, range(people.start[p], people.start[p + 1]), strict=True):
+                if d.context is not None and d.activity in place:
+                    old = self.data_until_ is not None and d.at <= self.data_until_
+                    rows[old].append(self._row(d, moments[at].context, logits[at]))
+            extra = logits[len(moments) + p][:, None]
+            scores[p] = head.expected(last[p].context, rows[True], rows[False], extra)
+        return scores
+
+    def _rewarded(self) -> tuple[RewardHead, OutcomeModel]:
+        if self.reward_head_ is None or self.outcomes_ is None:
+            raise IncompatibleModel("this model was trained without contexts: it ranks but has no rewards")
+        return self.reward_head_, self.outcomes_
+
+    def _scaled(self, people: People, moments: list[Moment]) -> np.ndarray:
+        """Engagement logits over the catalogue as the reward head takes them, (B, N known)."""
+        batch = self.reader_.batch(people, moments, self.ease_)
+        scaled: np.ndarray = _total(self._all_parts(batch, self.items_)) / self.logit_scale_
+        return scaled
+
+    def _row(self, delivery: Delivery, context: np.ndarray, logit: np.ndarray) -> Row:
+        place = self.reader_.place[delivery.activity]
+        reward, variance = self._rewarded()[1].reward(self.activities_[place].technique, delivery.outcome)
+        return Row(context, place, reward, variance, None, logit[:, None])
+
+    def _offered(self, known: np.ndarray, history, context, activities: Sequence[Activity] | None, at) -> np.ndarray:
+        """Scaled logits of what is offered, (N,), from those of the catalogue, (N known,), where they will do."""
+        if activities is None:
+            return known
+        places = [self.reader_.place.get(activity.id, -1) for activity in activities]
+        if all(i >= 0 and self.activities_[i] == a for i, a in zip(places, activities, strict=True)):
+            return known[places]
+        return self.logits(history, context, activities, at) / self.logit_scale_
 
 
 def _total(parts: dict[str, np.ndarray]) -> np.ndarray:

@@ -32,6 +32,8 @@ BENCHES: dict[str, str] = {  # name: module
     "size": "emotion.bench.size",
     "text": "emotion.bench.text",
     "strangers": "emotion.bench.strangers",
+    "robustness": "emotion.bench.robustness",
+    "together": "emotion.bench.together",
 }
 
 

@@ -105,7 +105,7 @@ def split(corpus: Corpus, name: str, part: str, seed: int) -> tuple[np.ndarray, 
     else:
         people = {f"emodb-{part}"}
     rest = sorted(set(corpus.people) - people)
-    chosen = voice_training.selection_people(rest, seed, actors=3)
+    chosen = voice_training.selection_people(rest, seed, actors=2 if name == "joint" else 3)
     judged_rows, selecting = np.isin(corpus.people, sorted(people)), np.isin(corpus.people, chosen)
     return np.flatnonzero(~judged_rows & ~selecting), np.flatnonzero(selecting), np.flatnonzero(judged_rows)
 

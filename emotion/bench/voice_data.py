@@ -15,7 +15,7 @@ import torch
 from scipy import fft
 
 from emotion import features, voice_corpus
-from emotion.data import emodb, nemo, ravdess
+from emotion.data import emodb, ravdess
 from emotion.data.clips import Clip
 from emotion.estimate import EMOTIONS
 from emotion.networks.mfcc_lstm import COEFFICIENTS, STEP_S, STEPS
@@ -60,21 +60,15 @@ def clips_of(name: str, data: Path) -> tuple[list[Clip], tuple[str, ...]]:
         found = ravdess.clips(data / "ravdess_speech")
         return [replace(c, label=RAVDESS_CLASSES[int(c.path.stem[6:8]) - 1]) for c in found], RAVDESS_CLASSES
     if name == "joint":  # what the released network learns from
-        german = emodb.clips(data / "emodb" / "first2s_16k")
-        return ravdess.clips(data / "ravdess_speech") + german, EMOTIONS
+        return voice_corpus.training_clips(data), EMOTIONS
     if name == "across":
-        return [clip for clip in _three_corpora(data) if clip.label in SHARED_CLASSES], SHARED_CLASSES
+        return [clip for clip in voice_corpus.training_clips(data) if clip.label in SHARED_CLASSES], SHARED_CLASSES
     folder, classes = {
         "emodb-full": ("original_16k", EMODB_FULL_CLASSES),
         "emodb-2s": ("first2s_16k", EMODB_CUT_CLASSES),
     }[name]
     found = emodb.clips(data / "emodb" / folder, emodb.OWN_LABELS)
     return [clip for clip in found if clip.label in classes], classes
-
-
-def _three_corpora(data: Path) -> list[Clip]:
-    german = emodb.clips(data / "emodb" / "first2s_16k")
-    return [*ravdess.clips(data / "ravdess_speech"), *german, *nemo.clips(data / "nemo")]
 
 
 def load(name: str, data: Path, cache: Path) -> VoiceSet:

@@ -4,15 +4,16 @@
     answer(rows, own) -> (n, C) probabilities, or one-hot answers, in the classes of the corpus
 
 `own` are the rows of a person's K baseline clips, or None for what is usual for everybody. All methods get the
-same people, disguises, mixup, label smoothing, class weights and random baselines in training, and choose their
-epoch and settings on the same selection people.
+same people, disguises, mixup, label smoothing and class weights in training, and choose their epoch and settings on the
+same selection people. The peers read features z-scored against the baseline and learn with random ones; ours takes the
+baseline off the features of its last layer.
 
 Shapes:  n rows   C classes   V disguises   F features of a step or a vector
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotion import training, voice_peers, voice_training
+from emotion import training, voice_bench, voice_peers, voice_training
 from emotion.bench.voice_data import VoiceSet, as_tensor
-from emotion.networks.compact_voice import CompactVoice
 from emotion.networks.mfcc_lstm import MfccLstm
 from emotion.networks.speech_cnn import SpeechCnn
 from emotion.voice_corpus import Corpus, shrink
-from emotion.voice_training import Recipe, soft_loss
+from emotion.voice_training import Recipe
 
 Answer = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
 Fit = Callable[[VoiceSet, np.ndarray, np.ndarray, Path, int], Answer]
@@ -34,6 +34,7 @@ Fit = Callable[[VoiceSet, np.ndarray, np.ndarray, Path, int], Answer]
 STEPS = 600  # of a network, about; a small corpus is seen more often
 RATES = (1e-3, 3e-3)  # tried for the published networks
 PEER_EPOCHS = 60
+PEER_PRIOR_CLIPS = 8.0  # of z-scored inputs; what ours takes off are features, which need a stronger pull
 
 
 def recipe_for(rows: np.ndarray) -> Recipe:
@@ -45,31 +46,20 @@ def recipe_for(rows: np.ndarray) -> Recipe:
 def fit_compact(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
     """Our served network with a head for the classes of the corpus."""
     corpus, recipe = voices.corpus, Recipe() if voices.name == "joint" else recipe_for(rows)
-    torch.manual_seed(seed)
-    network = CompactVoice()
-    network.head = nn.Linear(network.head.in_features, len(corpus.classes))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = voice_training.Batches(corpus, rows, recipe)
-    usual = batches.population
-    training.fit(
-        network,
-        torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay),
-        batches=batches,
-        steps_per_epoch=batches.steps,
-        loss=soft_loss(recipe.label_smoothing),
-        score=voice_training.selection_score(corpus, selection, usual),
-        schedule=training.Schedule(epochs=recipe.epochs, average_decay=0.99, clip_norm=5.0),
-        folder=folder,
-        seed=seed,
-        resume=True,
-        title="compact_voice",
+    network, _ = voice_training.fit_network(
+        corpus, rows, selection, recipe=recipe, folder=folder, seed=seed, resume=True, title="compact_voice"
     )
+    known: dict[int, Tensor] = {}
+
+    def features(asked: np.ndarray) -> Tensor:
+        new = np.array([row for row in asked.tolist() if row not in known], dtype=int)
+        if len(new):
+            known.update(zip(new.tolist(), voice_bench.embed(network, corpus, new), strict=True))
+        return torch.stack([known[row] for row in asked.tolist()])
 
     def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-        moments = usual
-        if own is not None:
-            moments = shrink(corpus.moments[0, own].mean(axis=0), len(own), usual, recipe.prior_clips)
-        return voice_training.predict(network, corpus, asked, moments)
+        usual = None if own is None else features(own)
+        return voice_bench.decide(network, features(asked), usual, recipe.prior_clips)
 
     return answer
 
@@ -119,35 +109,61 @@ class Published:
         return as_tensor(scored), torch.from_numpy(steps)
 
 
-class PublishedBatches(voice_training.Batches):
-    """The batches of our training (same disguises, baselines, mixup, weights) with other features."""
+class PublishedBatches:
+    """Shuffled batches of other features with our disguises, mixup and class weights, and random baselines."""
 
     def __init__(self, source: Published, rows: np.ndarray, recipe: Recipe):
-        super().__init__(source.corpus, rows, recipe)
-        self.source = source
+        self.source, self.rows, self.recipe = source, rows, recipe
+        self.corpus = source.corpus
         self.population = source.moments[:, rows].mean(axis=(0, 1))
-        self.corpus = replace(source.corpus, moments=source.moments)
+        people = self.corpus.people[rows]
+        self.rows_of = {person: rows[people == person] for person in set(people)}
+        counts = np.bincount(self.corpus.labels[rows], minlength=len(self.corpus.classes))
+        self.class_weights = len(rows) / (len(self.corpus.classes) * np.maximum(counts, 1))
+
+    @property
+    def steps(self) -> int:
+        return len(self.rows) // self.recipe.batch
+
+    def __call__(self, rng: np.random.Generator) -> Iterator:
+        order = rng.permutation(self.rows)
+        for step in range(self.steps):
+            yield self.batch(order[step * self.recipe.batch : (step + 1) * self.recipe.batch], rng)
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator):
         disguise = rng.integers(len(self.source.values), size=len(rows))
-        flat = np.zeros(self.population.shape[-1])
-        moments = np.stack([self.baseline(v, i, flat, rng) for v, i in zip(disguise, rows, strict=True)])
+        moments = np.stack([self.baseline(v, i, rng) for v, i in zip(disguise, rows, strict=True)])
         inputs, steps = self.source.inputs(disguise, rows, moments)
         labels = self.corpus.labels[rows]
         targets = as_tensor(np.eye(len(self.corpus.classes))[labels] * self.class_weights[labels, None])
-        share, other = (
-            float(rng.beta(self.recipe.mixup, self.recipe.mixup)),
-            torch.from_numpy(rng.permutation(len(rows))),
-        )
+        share = float(rng.beta(self.recipe.mixup, self.recipe.mixup))
+        other = torch.from_numpy(rng.permutation(len(rows)))
         mixed = share * inputs + (1 - share) * inputs[other], share * targets + (1 - share) * targets[other]
         return mixed[0], None if steps is None else torch.maximum(steps, steps[other]), mixed[1]
+
+    def baseline(self, disguise: int, row: int, rng: np.random.Generator) -> np.ndarray:
+        """Moments this clip is read against, (2, F): the population's, or half the time a personal baseline.
+
+        The personal one comes from 1 to 20 other clips of the person in the same disguise, half the time with a
+        strongly skewed mix of emotions, so that a network does not learn to trust that earlier clips were balanced.
+        """
+        count = int(rng.integers(1, 21)) if rng.random() < 0.5 else 0
+        others = self.rows_of[self.corpus.clips[row].person]
+        others = others[others != row]
+        if not count or not len(others):
+            return self.population
+        odds = rng.dirichlet(np.full(len(self.corpus.classes), 0.3))[self.corpus.labels[others]] + 1e-6
+        skewed = odds / odds.sum() if rng.random() < 0.5 else None
+        chosen = rng.choice(others, min(count, len(others)), replace=False, p=skewed)
+        own = self.source.moments[disguise, chosen].mean(axis=0)
+        return shrink(own, len(chosen), self.population, self.recipe.prior_clips)
 
 
 def _fit_published(
     source: Published, make: type, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int
 ) -> Answer:
     """The better of two learning rates, judged on the selection people."""
-    recipe = replace(recipe_for(rows), epochs=PEER_EPOCHS)
+    recipe = replace(recipe_for(rows), epochs=PEER_EPOCHS, prior_clips=PEER_PRIOR_CLIPS)
     batches = PublishedBatches(source, rows, recipe)
     best: tuple[float, nn.Module] | None = None
     for rate in RATES:
@@ -229,9 +245,8 @@ def fit_opensmile(feature_set: str) -> Fit:
 
 
 def _svm(corpus: Corpus, rows: np.ndarray, selection: np.ndarray, seed: int, disguises: tuple[int, ...]) -> Answer:
-    prior = Recipe().prior_clips
     models = {
-        k: voice_peers.StatisticsSVM(k, prior, seed, disguises=disguises).fit(corpus, rows, selection) for k in (0, 10)
+        k: voice_peers.StatisticsSVM(k, seed=seed, disguises=disguises).fit(corpus, rows, selection) for k in (0, 10)
     }
 
     def answer(asked: np.ndarray, own: np.ndarray | None) -> np.ndarray:

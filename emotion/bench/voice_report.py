@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 OURS = "compact_voice"
-JOINT = ", both corpora"  # after the name of a method that learned from RAVDESS and EMO-DB together
+JOINT = ", all corpora"  # after the name of a method that learned from RAVDESS, EMO-DB and nEMO together
 LEAK = "durations_and_corpus"
 DRAWS = 1000
 CONDITIONS: tuple[str, ...] = ("K=0",) + tuple(
@@ -25,7 +25,8 @@ HEADS = ("K=0", "K=10", "same rows, K=0", "80 % sadness", "same rows, K=0", "80 
 NAMES = {
     ("E2", "ravdess", "own"): "E2 RAVDESS, eight classes",
     ("E2", "ravdess", "seven"): "E2 RAVDESS, seven classes",
-    ("E2", "joint", "emodb"): "EMO-DB cut to 2 s, the six served classes, learned together with RAVDESS",
+    ("E2", "joint", "emodb"): "EMO-DB cut to 2 s, the six served classes, all corpora learned together",
+    ("E2", "joint", "nemo"): "nEMO, six classes, all corpora learned together",
     ("E1", "emodb-2s", "own"): "E1 EMO-DB cut to 2 s, seven classes of its own",
     ("E1", "emodb-full", "own"): "E1 EMO-DB at full length, four classes",
     ("E3", "across", "own"): "E3 across corpora, five classes",
@@ -68,7 +69,9 @@ def _tasks(line: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str], str, di
         }
         if conditions and name == "joint":
             yield (bench, "ravdess", "seven"), method + JOINT, _of(conditions, "ravdess")
-            yield (bench, "joint", "emodb"), method + JOINT, _of(conditions, "emodb")
+            for corpus in ("emodb", "nemo"):
+                if any((people := _of(conditions, corpus)).values()):
+                    yield (bench, "joint", corpus), method + JOINT, people
         elif conditions:
             yield (bench, name, task), method, conditions
 

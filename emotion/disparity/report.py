@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from emotion.disparity.comparison import Comparison
 from emotion.disparity.measure import ALERT_BELOW
 from emotion.disparity.timeline import Passage, telling
 
@@ -15,16 +16,26 @@ CAUTION = (
     "This is not a diagnosis: it compares what recognisers read from the face and the voice, and they err. "
     "People smile politely, and a feeling need not show."
 )
+UNCERTAINTY = (
+    "Where face and voice do express the same, one recording in twenty is marked all the same; of single windows some "
+    "are marked by chance, so that they show where, and not whether, the two differ."
+)
+NOTHING_TO_COMPARE = "How unusual this is cannot be said: there is no comparison for these recognisers."
 DIGITS = 2
+P_DIGITS = 3
 
 
 @dataclass(frozen=True)
 class Report:
-    """passages: all windows.  telling: up to three of them.  sentences: about those, ending with the caution."""
+    """passages: all windows, and the whole recording before them if that was compared.  telling: up to three windows.
+
+    sentences: about those, ending with the caution.  whole: that the first passage is the whole recording.
+    """
 
     passages: Sequence[Passage]
     telling: Sequence[Passage]
     sentences: Sequence[str]
+    whole: bool = False
 
     def table(self) -> str:
         """CSV of all passages, rounded."""
@@ -32,7 +43,7 @@ class Report:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_cell(getattr(passage, name)) for name in names] for passage in self.passages)
+        writer.writerows([_cell(name, getattr(passage, name)) for name in names] for passage in self.passages)
         return file.getvalue()
 
     def figure(self, path: Path) -> None:
@@ -40,7 +51,7 @@ class Report:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 3.6), layout="constrained")
-        _draw(figure.subplots(), self.passages, self.telling)
+        _draw(figure.subplots(), self.passages[1:] if self.whole else self.passages, self.telling)
         figure.savefig(path, dpi=150)
 
 
@@ -48,6 +59,19 @@ def report(passages: Sequence[Passage]) -> Report:
     """Sentences come from templates, so that every figure in them stands in the table."""
     chosen = telling(passages)
     return Report(passages, chosen, [_overview(passages), *map(sentence, chosen), CAUTION])
+
+
+def report_on(comparison: Comparison) -> Report:
+    """The whole recording first, then its most telling passages, then how sure that is."""
+    parts = report(comparison.passages)
+    overall = comparison.overall
+    doubt = NOTHING_TO_COMPARE if overall.p_value is None else UNCERTAINTY
+    return Report(
+        [overall, *comparison.passages],
+        parts.telling,
+        [sentence(overall), *parts.sentences[:-1], doubt, CAUTION],
+        whole=True,
+    )
 
 
 def sentence(passage: Passage) -> str:
@@ -59,7 +83,8 @@ def sentence(passage: Passage) -> str:
         else f"the face expressed {passage.face} (probability {passage.face_probability:.2f}) "
         f"and the voice {passage.voice} ({passage.voice_probability:.2f})"
     )
-    return f"From {passage.start_s:.2f} s to {passage.end_s:.2f} s {what}; {_unusual(passage)}."
+    when = f"From {passage.start_s:.2f} s to {passage.end_s:.2f} s" if passage.end_s > passage.start_s else "In all,"
+    return f"{when} {what}; {_unusual(passage)}."
 
 
 def _unusual(passage: Passage) -> str:
@@ -67,7 +92,7 @@ def _unusual(passage: Passage) -> str:
         return f"divergence {passage.divergence_bits:.2f} bits, with no comparison to say how unusual that is"
     verdict = "unusual" if passage.alert else "not unusual"
     return (
-        f"divergence {passage.divergence_bits:.2f} bits, {verdict} where both mean the same (p = {passage.p_value:.2f})"
+        f"divergence {passage.divergence_bits:.2f} bits, {verdict} where both mean the same (p = {passage.p_value:.3f})"
     )
 
 
@@ -78,8 +103,9 @@ def _overview(passages: Sequence[Passage]) -> str:
     return f"{len(passages)} windows were compared; in {alerts} of them face and voice differed unusually."
 
 
-def _cell(value: object) -> object:
-    return "" if value is None else round(value, DIGITS) if isinstance(value, float) else value
+def _cell(name: str, value: object) -> object:
+    digits = P_DIGITS if name == "p_value" else DIGITS
+    return "" if value is None else round(value, digits) if isinstance(value, float) else value
 
 
 def _draw(axes, passages: Sequence[Passage], chosen: Sequence[Passage]) -> None:
@@ -93,6 +119,7 @@ def _draw(axes, passages: Sequence[Passage], chosen: Sequence[Passage]) -> None:
         at = (passage.start_s + passage.end_s) / 2
         label = f"face {passage.face}\nvoice {passage.voice}"
         axes.annotate(label, (at, passage.divergence_bits), (0, 8), textcoords="offset points", ha="center", fontsize=8)
-    axes.set(xlabel="seconds", ylabel="divergence of face and voice (bits)", ylim=(0, 1.25))
+    end_s = max((p.end_s for p in passages), default=1.0)
+    axes.set(xlabel="seconds", ylabel="divergence of face and voice (bits)", xlim=(0, end_s), ylim=(0, 1.25))
     axes.set_title(f"red: p < {ALERT_BELOW} among congruent clips. Not a diagnosis.", fontsize=9, loc="left")
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,13 +63,14 @@ def timeline(
     for (start, end), heard in voice:
         seen = [distribution for at, distribution in frames if start <= at <= end]
         if seen:
-            passages.append(_passage(start, end, np.mean(seen, axis=0), np.asarray(heard), null, sentiment(start, end)))
+            passages.append(passage(start, end, np.mean(seen, axis=0), np.asarray(heard), null, sentiment(start, end)))
     return passages
 
 
-def _passage(
-    start: float, end: float, face: np.ndarray, voice: np.ndarray, null: Null | None, sentiment: float | None
+def passage(
+    start: float, end: float, face: np.ndarray, voice: np.ndarray, null: Null | None, sentiment: float | None = None
 ) -> Passage:
+    """One face against one voice, (7,) each, between two seconds."""
     score = disagreement(face, voice)
     p_value = null.p_value(score) if null else None
     return Passage(
@@ -89,21 +89,15 @@ def _passage(
 
 
 def voice_windows(
-    samples: np.ndarray, rate_hz: int, predict: Callable[[bytes], np.ndarray | None]
+    samples: np.ndarray, rate_hz: int, predict: Callable[[np.ndarray], np.ndarray | None]
 ) -> list[tuple[Span, np.ndarray]]:
     """Read a recording window by window. samples: (n,) mono in [-1, 1].
 
-    predict: a WAV file's bytes to a distribution (7,), or None where nothing can be heard.
+    predict: the samples of a window to a distribution (7,), or None where nothing can be heard.
     """
-    import soundfile
-
     found: list[tuple[Span, np.ndarray]] = []
     for start, end in windows(len(samples) / rate_hz):
-        file = io.BytesIO()
-        soundfile.write(
-            file, samples[int(start * rate_hz) : int(end * rate_hz)], rate_hz, format="WAV", subtype="FLOAT"
-        )
-        heard = predict(file.getvalue())
+        heard = predict(samples[int(start * rate_hz) : int(end * rate_hz)])
         if heard is not None:
             found.append(((start, end), heard))
     return found

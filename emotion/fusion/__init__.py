@@ -1,8 +1,9 @@
 """One estimate from several modalities: `fuse`, the strategies behind it, and how far each modality contributed."""
 
 from emotion.disparity import jensen_shannon
-from emotion.fusion.best_modality import BestModality, Population, fit_population, log_odds
+from emotion.fusion.best_modality import BestModality
 from emotion.fusion.fuse import STRATEGIES, VERSION, Fused, fuse
+from emotion.fusion.population import Population, fit_population, log_odds
 from emotion.fusion.shapley import contributions
 from emotion.fusion.strategy import Posteriors, Reading, Strategy
 

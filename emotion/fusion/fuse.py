@@ -10,8 +10,9 @@ from emotion.disparity import jensen_shannon
 from emotion.estimate import Estimate
 from emotion.fusion.attention import Attention
 from emotion.fusion.baselines import BestSingle, Mean, Product
-from emotion.fusion.best_modality import BestModality, Population
+from emotion.fusion.best_modality import BestModality
 from emotion.fusion.detection_ratio import DetectionRatio
+from emotion.fusion.population import Population
 from emotion.fusion.q_learning import QLearning
 from emotion.fusion.shapley import contributions
 from emotion.fusion.stacked import Stacked

@@ -65,6 +65,12 @@ class Stacked(Strategy):
         """One modality read by itself, (…, K): matrix scaling (Guo et al. 2017)."""
         return normalised(_centred(distributions) @ self._block(modality).T + self.bias_)
 
+    def of(self, modality: str) -> Stacked:
+        """What was learned together, for one modality: its block, and the common bias."""
+        one = Stacked(self.classes, self.penalties)
+        one.blocks_, one.bias_ = {modality: self._block(modality)}, self.bias_
+        return one
+
     def weights(self, readings: Mapping[str, Reading], person: Any = None) -> dict[str, float]:
         """By the size of the coefficients: their Frobenius norm."""
         return shares({m: float(np.linalg.norm(self._block(m))) for m in readings})

@@ -1,6 +1,6 @@
 """The served voice network: a small residual network over log-mel spectra, the whole model in one file.
 
-Shapes:  B recordings in the batch   M mel bands   T frames of 10 ms   C channels   T' = T / 16
+Shapes:  B recordings in the batch   M mel bands   T frames of 10 ms   C channels   T' = T / 16   F features
 
 Residual blocks with squeeze and excitation are those of `compact_face`; attentive statistics pooling:
 Okabe et al., Interspeech 2018.
@@ -15,15 +15,16 @@ from emotion.estimate import EMOTIONS
 from emotion.features import N_MELS
 from emotion.networks.compact_face import Block
 
+WIDTHS = (48, 96, 160)
+FEATURES = 2 * WIDTHS[-1]
 FLOOR_DB = -70.0  # speech is levelled to -20 dB; below this lies only the recording equipment
 
 
 def standardise(log_mel_db: Tensor, mean_db: Tensor, deviation_db: Tensor) -> Tensor:
     """Two views of a recording: relative to what is usual, and relative to itself; (B, 2, M, T).
 
-    log_mel_db: (B, M, T) in dB.  mean_db, deviation_db: (B, M) or (M,), what is usual in each band, for the
-    population or for this person. The second view is the mean-variance normalisation of each band over the
-    recording, which no microphone or room can shift.
+    log_mel_db: (B, M, T) in dB.  mean_db, deviation_db: (M,), what is usual in each band for everybody. The second
+    view is the mean-variance normalisation of each band over the recording, which no microphone or room can shift.
     """
     heard = log_mel_db.clamp(min=FLOOR_DB)
     usual = (heard - mean_db[..., None]) / deviation_db[..., None]
@@ -47,12 +48,17 @@ class AttentivePool(nn.Module):
 
 
 class CompactVoice(nn.Module):
-    """Standardised log-mel spectra of any length from 160 ms to seven logits."""
+    """Log-mel spectra of any length from 160 ms to seven logits.
+
+    `embed` gives features whose mean over everybody is 0; `decide` reads them relative to a person's own mean.
+    """
 
     population_mean_db: Tensor  # (M,), what is usual in each band
     population_deviation_db: Tensor  # (M,)
 
-    def __init__(self, widths: tuple[int, ...] = (48, 96, 160), stem: int = 24, dropout: float = 0.4) -> None:
+    def __init__(
+        self, classes: int = len(EMOTIONS), widths: tuple[int, ...] = WIDTHS, stem: int = 24, dropout: float = 0.4
+    ) -> None:
         super().__init__()
         self.register_buffer("population_mean_db", torch.zeros(N_MELS))
         self.register_buffer("population_deviation_db", torch.ones(N_MELS))
@@ -65,14 +71,27 @@ class CompactVoice(nn.Module):
         # One weight per channel and band: averaging over bands would forget where in the spectrum something was.
         self.over_bands = nn.Conv2d(widths[-1], widths[-1], (bands, 1), groups=widths[-1])
         self.pool = AttentivePool(widths[-1])
+        self.centre = nn.BatchNorm1d(2 * widths[-1], affine=False)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * widths[-1], len(EMOTIONS))
+        self.head = nn.Linear(2 * widths[-1], classes)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """x: (B, 2, M, T) -> (B, 320)."""
+    def embed(self, log_mel_db: Tensor) -> Tensor:
+        """log_mel_db: (B, M, T) in dB -> (B, F), F = 320."""
+        return self.features(standardise(log_mel_db, self.population_mean_db, self.population_deviation_db))
+
+    def features(self, x: Tensor) -> Tensor:
+        """x: (B, 2, M, T) from `standardise` -> (B, F)."""
         x = self.stages(self.stem(x))  # (B, C, M / 8, T')
-        return self.pool(self.over_bands(x).squeeze(2).float())
+        return self.centre(self.pool(self.over_bands(x).squeeze(2).float()))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, 2, M, T) from `standardise` -> logits (B, 7) in the order of `EMOTIONS`."""
-        return self.head(self.dropout(self.embed(x)))
+    def decide(self, features: Tensor, own: Tensor | float = 0.0) -> Tensor:
+        """Logits (B, 7) in the order of `EMOTIONS`.
+
+        features: (B, F).  own: (B, F), the mean of the person's earlier recordings, shrunk towards 0, which is
+        everybody's: what is usual for this voice says nothing of how the person feels.
+        """
+        return self.head(self.dropout(features - own))
+
+    def forward(self, log_mel_db: Tensor) -> Tensor:
+        """log_mel_db: (B, M, T) in dB -> logits (B, 7), read against everybody."""
+        return self.decide(self.embed(log_mel_db))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from emotion import checkpoint
 from emotion.features import N_MELS
 from emotion.networks.compact_face import SIDE, CompactFace
-from emotion.networks.compact_voice import CompactVoice, standardise
+from emotion.networks.compact_voice import FEATURES, CompactVoice
 
 
 class FaceGraph(nn.Module):
@@ -41,27 +41,22 @@ class FaceGraph(nn.Module):
 
 
 class VoiceGraph(nn.Module):
-    """Log-mel spectra, and what is usual in each band, to logits."""
+    """Log-mel spectra, and a person's own features, to logits."""
 
-    inputs = ("log_mel_db", "mean_db", "deviation_db")
+    inputs = ("log_mel_db", "own")
 
     def __init__(self) -> None:
         super().__init__()
         self.network = CompactVoice()
 
-    def forward(self, log_mel_db: Tensor, mean_db: Tensor, deviation_db: Tensor) -> tuple[Tensor, Tensor]:
-        """log_mel_db: (B, M, T).  mean_db, deviation_db: (B, M).  -> logits (B, 7), features (B, F)."""
-        features = self.network.embed(standardise(log_mel_db, mean_db, deviation_db))
-        return self.network.head(features), features
+    def forward(self, log_mel_db: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """log_mel_db: (B, M, T).  own: (B, F), zeros without a baseline.  -> logits (B, 7), features (B, F)."""
+        features = self.network.embed(log_mel_db)
+        return self.network.decide(features, own), features
 
     @staticmethod
     def example(rng: np.random.Generator, count: int = 2, frames: int = 150) -> tuple[np.ndarray, ...]:
-        bands = N_MELS
-        arrays = (
-            rng.normal(-40, 15, (count, bands, frames)),
-            rng.normal(-40, 3, (count, bands)),
-            rng.uniform(8, 15, (count, bands)),
-        )
+        arrays = (rng.normal(-40, 15, (count, N_MELS, frames)), rng.normal(0, 0.5, (count, FEATURES)))
         return tuple(array.astype(np.float32) for array in arrays)
 
 

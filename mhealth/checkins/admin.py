@@ -1,13 +1,16 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import date
+from django.template.response import TemplateResponse
+from django.urls import path
 from unfold.decorators import display
 
-from mhealth.checkins import reasons
-from mhealth.checkins.models import CheckIn, Estimate
+from mhealth.checkins import disparity, explanations, figures, reasons
+from mhealth.checkins.models import CheckIn, DisparityReport, Estimate, Explanation
 from mhealth.platform.admin import ReadOnlyAdmin
 from mhealth.platform.leases import WorkStatus
 
@@ -41,8 +44,67 @@ class CheckInAdmin(ReadOnlyAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None):
         check_in = self.get_object(request, object_id)
-        more = {"reading": reading(check_in)} if check_in else {}
+        more = _panels(check_in) if check_in else {}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | more)
+
+    def get_urls(self) -> list:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:object_id>/face-and-voice/", wrap(self.face_and_voice), name="checkins_checkin_face_and_voice"),
+            path("<uuid:object_id>/why/", wrap(self.why), name="checkins_checkin_why"),
+            *super().get_urls(),
+        ]
+
+    def face_and_voice(self, request: HttpRequest, object_id) -> HttpResponse:
+        """The report for a therapist: timeline, passages, sentences; to be read with the person, and printed."""
+        check_in = self.get_object(request, str(object_id))
+        row = check_in and _report_of(check_in)
+        if not (row and self.has_view_permission(request, check_in)):
+            raise Http404
+        self.record_read(request, row)
+        report, rewritten = disparity.told(row)
+        told = {
+            "report": report,
+            "sentences": rewritten or report.sentences,
+            "rewritten": bool(rewritten),
+            "figure": figures.timeline(report),
+        }
+        return self._page(request, check_in, "Face and voice", "checkins/admin/face_and_voice.html", told)
+
+    def why(self, request: HttpRequest, object_id) -> HttpResponse:
+        """What the estimates rest on: asked for by POST while the media is held, then drawn."""
+        check_in = self.get_object(request, str(object_id))
+        if not (check_in and self.has_view_permission(request, check_in)):
+            raise Http404
+        if request.method == "POST":
+            return self._ask_why(request, check_in)
+        row = Explanation.objects.filter(check_in=check_in).first()
+        if row is None:
+            raise Http404
+        self.record_read(request, row)
+        found = row.opened()
+        told = {
+            "explanation": row,
+            "waits": row.status in (WorkStatus.QUEUED, WorkStatus.RUNNING),
+            "advice": reasons.advice(row.reason),
+            "face": figures.places(found["face"]) if "face" in found else None,
+            "voice": figures.moments(found["voice"]) if "voice" in found else None,
+        }
+        return self._page(request, check_in, "What it rests on", "checkins/admin/why.html", told)
+
+    def _ask_why(self, request: HttpRequest, check_in: CheckIn) -> HttpResponse:
+        try:
+            explanations.ask(check_in)
+        except explanations.MediaNotHeld as refused:
+            messages.error(request, str(refused.detail))
+            return redirect("admin:checkins_checkin_change", check_in.pk)
+        self.record_action(request, "explanation.asked", [check_in])
+        return redirect("admin:checkins_checkin_why", check_in.pk)
+
+    def _page(self, request: HttpRequest, check_in: CheckIn, title: str, template: str, told: dict) -> HttpResponse:
+        shared = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "original": check_in}
+        shared["recorded"] = self.recorded_locally(check_in)
+        return TemplateResponse(request, template, shared | told)
 
     @display(description="status", label=STATUS_COLOURS)
     def status_label(self, check_in: CheckIn) -> str:
@@ -78,6 +140,20 @@ class CheckInAdmin(ReadOnlyAdmin):
         for check_in in queryset:
             check_in.requeue()
         self.record_action(request, "checkin.run_again", queryset)
+
+
+def _panels(check_in: CheckIn) -> dict:
+    """What the page of a check-in shows besides its fields."""
+    return {
+        "reading": reading(check_in),
+        "face_and_voice": _report_of(check_in),
+        "explained": Explanation.objects.filter(check_in=check_in).exists(),
+        "explainable": bool(explanations.held(check_in)),
+    }
+
+
+def _report_of(check_in: CheckIn) -> DisparityReport | None:
+    return DisparityReport.objects.filter(check_in=check_in).first()
 
 
 def local(at: datetime, zone: str) -> str:

@@ -8,13 +8,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
+from emotion.disparity import Comparison
 from emotion.estimate import EMOTIONS
 from emotion.estimate import Estimate as Reading
 from emotion.fusion import Fused, fuse
 from emotion.reliability import Reliability
 from emotion.strangers import stranger
 from emotion.voice import LEAST_QUALITY
-from mhealth.checkins import calibration, reliability, retention
+from mhealth.checkins import calibration, disparity, reliability, retention
 from mhealth.checkins.models import CheckIn, Estimate, Modality, Part, Purpose
 from mhealth.checkins.reasons import Unreadable
 from mhealth.people.models import Participant
@@ -37,22 +38,30 @@ def analyse(check_in: CheckIn) -> None:
     """Read every part that consent still covers, fuse with this person's weights, store, and tell the rooms above."""
     parts = [part for part in check_in.parts.all() if part.kind in Modality.values]
     readings = read(check_in, parts)
-    store = _store if check_in.purpose == Purpose.DAILY else _store_calibration
+    daily = check_in.purpose == Purpose.DAILY
+    comparison = disparity.of(check_in, parts, readings.estimates) if daily else None
     with transaction.atomic():
         # In turn with a withdrawal: what was withdrawn while a model read it is not stored, nor felt in the fusion.
-        store(check_in, still_allowed(readings, Participant.objects.hold(check_in.participant_id)), bool(parts))
+        allowed = still_allowed(readings, Participant.objects.hold(check_in.participant_id))
+        if daily:
+            _store(check_in, allowed, bool(parts), comparison)
+        else:
+            _store_calibration(check_in, allowed)
     _delete_media(check_in, parts)
     tell(check_in)
+    disparity.rewrite_alert(check_in)
 
 
-def _store(check_in: CheckIn, readings: Readings, expected: bool) -> None:
-    """expected: it has parts that could be read."""
+def _store(check_in: CheckIn, readings: Readings, expected: bool, comparison: Comparison | None) -> None:
+    """expected: it has parts that could be read.  comparison: of face and voice, as far as both may be kept."""
     weights = reliability.of(check_in.participant)
     fused = fuse(readings.estimates, weights) if readings.estimates else None
     status = WorkStatus.DONE if fused or not expected else WorkStatus.UNUSABLE
     told = fused and as_json(fused) | {"without_baseline": _without_baseline(readings, weights)}
     check_in.finish(status, fused=told, reason=_reason(status, readings))
     Estimate.objects.bulk_create(_rows(check_in, readings, fused))
+    if comparison and set(disparity.BOTH) <= set(readings.estimates):
+        disparity.store(check_in, comparison, readings.estimates)
     if hasattr(check_in, "correction"):  # the phone asks before it shows: the answer may be here first
         reliability.relearn(check_in.participant)
 
@@ -71,7 +80,7 @@ def _without_baseline(readings: Readings, weights: Reliability) -> dict | None:
     return {"probabilities": distribution(fused.probabilities), "valence": fused.valence, "arousal": fused.arousal}
 
 
-def _store_calibration(check_in: CheckIn, readings: Readings, expected: bool) -> None:
+def _store_calibration(check_in: CheckIn, readings: Readings) -> None:
     """A sentence that was given says nothing of how somebody is: what is kept of it is how the voice sounds."""
     heard = readings.estimates.get(Modality.VOICE)
     if heard and (why_not := _unfit(heard)):

@@ -24,5 +24,7 @@ class CheckinsConfig(AppConfig):
                 "checkins.Correction",
                 "checkins.PersonalReliability",
                 "checkins.CalibrationClip",
+                "checkins.DisparityReport",
+                "checkins.Explanation",
             ),
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mhealth.checkins import calibration, services
-from mhealth.checkins.models import CalibrationClip, CheckIn, Part, PersonalReliability
+from mhealth.checkins.models import CalibrationClip, CheckIn, DisparityReport, Explanation, Part, PersonalReliability
 from mhealth.checkins.retention import MEDIA_KINDS
 from mhealth.people.models import Participant
 
@@ -28,8 +28,25 @@ def _exported(check_in: CheckIn) -> dict:
         "fused": check_in.fused,
         "estimates": {row.modality: row.probabilities or row.reason for row in check_in.estimates.all()},
         "correction": correction and correction.labels,
+        "face_and_voice": _face_and_voice(check_in),
+        "rests_on": _rests_on(check_in),
         "words": {p.kind: p.content().decode() for p in check_in.parts.all() if _is_text(p)},
     }
+
+
+def _face_and_voice(check_in: CheckIn) -> dict | None:
+    """What clinicians can see of it, with the words that it is no diagnosis."""
+    row = DisparityReport.objects.filter(check_in=check_in).select_related("check_in__participant__data_key").first()
+    if row is None:
+        return None
+    from emotion.disparity.report import CAUTION
+
+    return {"caution": CAUTION, **row.opened()}
+
+
+def _rests_on(check_in: CheckIn) -> dict | None:
+    row = Explanation.objects.filter(check_in=check_in).select_related("check_in__participant__data_key").first()
+    return row and row.opened()
 
 
 def _is_text(part) -> bool:
@@ -48,11 +65,14 @@ def withdraw_consent(participant: Participant, scope: str, said_at: datetime) ->
 
     What came in later came under a consent given anew.
     """
-    from mhealth.checkins import reliability
+    from mhealth.checkins import disparity, explanations, reliability
 
     if scope in Part.Kind.values:
         services.delete_media(participant, [scope], until=said_at)
         reliability.relearn(participant)
+    if scope in (Part.Kind.FACE, Part.Kind.VOICE):
+        disparity.forget(participant, said_at)
+        explanations.forget(participant, said_at)
     if scope == Part.Kind.VOICE:
         calibration.clips(participant).filter(check_in__received_at__lte=said_at).delete()
 
@@ -60,5 +80,7 @@ def withdraw_consent(participant: Participant, scope: str, said_at: datetime) ->
 def erase_person(participant: Participant) -> None:
     services.delete_media(participant)
     CalibrationClip.objects.filter(check_in__participant=participant).delete()
+    DisparityReport.objects.filter(check_in__participant=participant).delete()
+    Explanation.objects.filter(check_in__participant=participant).delete()
     CheckIn.objects.filter(participant=participant).delete()
     PersonalReliability.objects.filter(participant=participant).delete()

@@ -1,3 +1,4 @@
+import json
 import uuid
 
 from django.db import models
@@ -183,3 +184,73 @@ class CalibrationClip(models.Model):
     def place(self) -> str:
         """The associated data of the encryption."""
         return f"checkins_calibrationclip/{self.check_in_id}/sealed"
+
+
+class DisparityReportQuerySet(PersonalQuerySet):
+    person = "check_in__participant"
+
+
+class DisparityReport(models.Model):
+    """How far face and voice of a check-in lay apart, for clinicians. Not a diagnosis; it changes no risk level.
+
+    Where and when is sealed with the person's key. The numbers beside it are what later reports are compared with.
+    """
+
+    check_in = models.OneToOneField(CheckIn, on_delete=models.CASCADE, related_name="disparity_report")
+    score = models.FloatField()  # emotion.disparity.disagreement of the whole face and the whole voice, nats
+    p_value = models.FloatField(null=True)  # conformal, moved to the person; None: no comparison for these models
+    models_used = models.CharField(max_length=160)  # scores of other models are not comparable
+    sealed = models.BinaryField()  # JSON: {"comparison": Comparison.to_json, "rewritten": sentences or null}
+    made_at = models.DateTimeField(default=timezone.now)
+
+    objects = DisparityReportQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"face and voice of {self.check_in}"
+
+    @property
+    def place(self) -> str:
+        """The associated data of the encryption."""
+        return f"checkins_disparityreport/{self.check_in_id}/sealed"
+
+    def opened(self) -> dict:
+        """Raises KeyDestroyed."""
+        return json.loads(self.check_in.participant.data_key.unseal(self.sealed, self.place))
+
+    def seal(self, content: dict) -> None:
+        self.sealed = self.check_in.participant.data_key.seal(json.dumps(content).encode(), self.place)
+
+
+class ExplanationQuerySet(PersonalQuerySet, WorkQuerySet):
+    person = "check_in__participant"
+
+
+class Explanation(Work):
+    """Which places of a face and which moments of a voice the estimates rest on; asked for by a clinician.
+
+    Numbers alone: no picture of the face and no sound outlives the media they were read from.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    check_in = models.OneToOneField(CheckIn, on_delete=models.CASCADE, related_name="explanation")
+    reason = models.CharField(max_length=40, blank=True)
+    sealed = models.BinaryField(null=True)  # JSON: {"face": …, "voice": …} as emotion.explain's to_json
+
+    objects = ExplanationQuerySet.as_manager()
+
+    class Meta(Work.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return f"explanation of {self.check_in}"
+
+    @property
+    def place(self) -> str:
+        """The associated data of the encryption."""
+        return f"checkins_explanation/{self.check_in_id}/sealed"
+
+    def opened(self) -> dict:
+        """Empty until it is done. Raises KeyDestroyed."""
+        if self.sealed is None:
+            return {}
+        return json.loads(self.check_in.participant.data_key.unseal(self.sealed, self.place))

@@ -22,6 +22,7 @@ ADVICE = {
     "participation_stopped": gettext_lazy("You have stopped taking part, so it was not read."),
     "no_model": gettext_lazy("This server has no model for it at present."),
     "no_usable_part": gettext_lazy("Nothing in this check-in could be read. You can send another one."),
+    "out_of_time": gettext_lazy("This took too long, so it was given up."),
     "media_gone": gettext_lazy("The recording is no longer held, so it could not be read."),
 }
 

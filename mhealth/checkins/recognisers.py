@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -15,6 +16,8 @@ from PIL import Image
 
 from emotion.checkpoint import NoModel
 from emotion.decoder import BrokenFile, Decoder, DecoderCrashed
+from emotion.disparity import heard_along
+from emotion.disparity.timeline import Span
 from emotion.estimate import Estimate
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
@@ -49,14 +52,43 @@ def read(modality: str, data: bytes, *, baseline: dict | None = None) -> Estimat
         raise Unreadable(problem.code) from problem
 
 
+def along(data: bytes) -> tuple[float, list[tuple[Span, np.ndarray]]]:
+    """Seconds of a recording that `read` has read before, and what it expresses window by window."""
+    samples, rate_hz = _twice(_decoder().recording, data)
+    return len(samples) / rate_hz, heard_along(samples, rate_hz, _voice_model())
+
+
+def explain(modality: str, data: bytes) -> dict:
+    """What the estimate of a photo or a recording rests on, as `emotion.explain` tells it. Raises Unreadable."""
+    from emotion import explain as why
+
+    try:
+        if modality == "face":
+            picture = Image.fromarray(_twice(_decoder().photo, data))
+            return why.explain_face(_face_model(), picture).to_json()
+        model = _voice_model()
+        speech = extract(*_twice(_decoder().recording, data), band=model.band)
+        return why.explain_voice(model, speech).to_json()
+    except NoModel as problem:
+        raise Unreadable("no_model") from problem
+    except why.OutOfTime as problem:
+        raise Unreadable("out_of_time") from problem
+    except (BrokenFile, UnusablePhoto, UnusableRecording) as problem:
+        raise Unreadable(problem.code) from problem
+
+
 def _decoded(recogniser: Recogniser, data: bytes):
+    return _twice(recogniser.decode, data)
+
+
+def _twice(decode: Callable[[bytes], Any], data: bytes):
     """A file that crashes the decoder gets one more try: the first time may have been the machine's fault."""
     try:
-        return recogniser.decode(data)
+        return decode(data)
     except DecoderCrashed:
         pass
     try:
-        return recogniser.decode(data)
+        return decode(data)
     except DecoderCrashed as again:
         raise BrokenFile("broken_file") from again
 
@@ -73,14 +105,23 @@ def _decoder() -> Decoder:
 
 
 @cache
+def _face_model() -> FaceRecogniser:
+    return FaceRecogniser.load(_checkpoint("face"))
+
+
+@cache
 def _face() -> Recogniser:
-    model = FaceRecogniser.load(_checkpoint("face"))
-    return Recogniser(lambda data: Image.fromarray(_decoder().photo(data)), model.predict)
+    return Recogniser(lambda data: Image.fromarray(_decoder().photo(data)), _face_model().predict)
+
+
+@cache
+def _voice_model() -> VoiceRecogniser:
+    return VoiceRecogniser.load(_checkpoint("voice"))
 
 
 @cache
 def _voice() -> Recogniser:
-    model = VoiceRecogniser.load(_checkpoint("voice"))
+    model = _voice_model()
 
     def listen(data: bytes) -> Speech:
         return extract(*_decoder().recording(data), band=model.band)

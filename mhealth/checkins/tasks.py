@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from mhealth.checkins.models import CheckIn
+from mhealth.checkins.models import CheckIn, Explanation
 from mhealth.platform import hints
 
 
@@ -16,9 +16,19 @@ def analyse(*, check_in_id: str) -> None:
 
 
 @shared_task
+def explain(*, explanation_id: str) -> None:
+    from mhealth.checkins import explanations
+
+    with Explanation.objects.leased(explanation_id) as row:
+        if row:
+            explanations.explain(row)
+
+
+@shared_task
 def sweep() -> None:
     """Hint what waits without a recent hint: lost hints, run-out leases."""
     hints.sweep(CheckIn.objects.all(), analyse, "check_in_id")
+    hints.sweep(Explanation.objects.all(), explain, "explanation_id")
 
 
 @shared_task

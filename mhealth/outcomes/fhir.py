@@ -8,6 +8,7 @@ implementations, the third (anxiety) in one; none was compared with a SNOMED CT 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from django.utils.dateparse import parse_datetime
 
@@ -50,7 +51,11 @@ class Given:
 
 def system(version: InstrumentVersion, of: str) -> str:
     """of: "scales", "answers" or "bands"."""
-    return f"{OURS}:CodeSystem:{version.instrument.slug}-{of}"
+    return _system(version.instrument.slug, of)
+
+
+def _system(slug: str, of: str) -> str:
+    return f"{OURS}:CodeSystem:{slug}-{of}"
 
 
 def canonical(version: InstrumentVersion) -> str:
@@ -58,13 +63,16 @@ def canonical(version: InstrumentVersion) -> str:
 
 
 def questionnaire(version: InstrumentVersion, language: str) -> Resource:
-    """The instrument, unmodified, in one of its languages."""
+    """The instrument, unmodified, in one of its languages; what of its wording is not sure is marked."""
     text, slug = version.texts[language], version.instrument.slug
     options = [_option(version, option) for option in text["options"]]
     items = [
         {"linkId": f"q{item['number']}", "text": item["text"], "type": "choice", "answerOption": options}
+        | _unchecked(item.get("checked", True))
         for item in sorted(text["items"], key=lambda item: item["number"])
     ]
+    instructions = {"linkId": "instructions", "text": text["instructions"], "type": "display"}
+    marks = not_validated(version, language)
     return {
         "resourceType": "Questionnaire",
         "id": f"{slug}-{version.version}",
@@ -76,18 +84,37 @@ def questionnaire(version: InstrumentVersion, language: str) -> Resource:
         "status": "active",
         "subjectType": ["Patient"],
         "copyright": text.get("licence") or version.licence,
-        "item": [{"linkId": "instructions", "text": text["instructions"], "type": "display"}, *items],
+        **({"extension": marks} if marks else {}),
+        "item": [instructions | _unchecked(text.get("instructions_checked", True)), *items],
     }
 
 
+def not_validated(version: InstrumentVersion, language: str) -> list[Resource]:
+    """The extension of what is in, or answers, a translation without a validation reference; none for other texts."""
+    if version.texts.get(language, {}).get("status") != "unvalidated":
+        return []
+    return [{"url": f"{OURS}:translation-not-validated", "valueBoolean": True}]
+
+
+def _unchecked(checked: bool) -> Resource:
+    """Of words that could not be compared with the published form."""
+    return {} if checked else {"extension": [{"url": f"{OURS}:wording-not-checked", "valueBoolean": True}]}
+
+
 def _option(version: InstrumentVersion, option: Mapping) -> Resource:
-    coding = _answer(version, option["value"])
+    coding = _answer(version.instrument.slug, option["value"])
     weight = {"extension": [{"url": ORDINAL, "valueDecimal": option["value"]}]}
     return {"valueCoding": weight | coding | {"display": option["label"]}}
 
 
-def _answer(version: InstrumentVersion, value: int) -> dict:
-    return {"system": system(version, "answers"), "code": str(value)}
+def _answer(slug: str, value: int) -> dict:
+    return {"system": _system(slug, "answers"), "code": str(value)}
+
+
+@lru_cache(maxsize=1024)
+def _answered(slug: str, number: int, value: int) -> dict:
+    """An item with its answer. An export says the few there are a million times: nobody may change what this gives."""
+    return {"linkId": f"q{number}", "answer": [{"valueCoding": _answer(slug, value)}]}
 
 
 def code_systems(version: InstrumentVersion) -> Iterator[Resource]:
@@ -122,11 +149,8 @@ def questionnaire_response(
     version: InstrumentVersion, answers: list[int | None], *, resource_id: str, subject: dict, **more: object
 ) -> Resource:
     """Items without an answer are left out. more: `authored`, `language`, `extension`."""
-    items = [
-        {"linkId": f"q{number}", "answer": [{"valueCoding": _answer(version, value)}]}
-        for number, value in enumerate(answers, start=1)
-        if value is not None
-    ]
+    slug = version.instrument.slug
+    items = [_answered(slug, number, value) for number, value in enumerate(answers, start=1) if value is not None]
     return {
         "resourceType": "QuestionnaireResponse",
         "id": resource_id,
@@ -149,7 +173,7 @@ def observation(
         "extension": [*said, {"url": f"{OURS}:prorated", "valueBoolean": score.prorated}],
         "status": "final",
         "category": [{"coding": [SURVEY]}],
-        "code": _code(version, score.scale),
+        "code": _code(version.instrument.slug, score.scale),
         "subject": subject,
         **more,
         **_value(version, score),
@@ -157,9 +181,10 @@ def observation(
     }
 
 
-def _code(version: InstrumentVersion, scale: str) -> dict:
-    coding = [{"system": system(version, "scales"), "code": scale}]
-    if known := SNOMED_CODES.get((version.instrument.slug, scale)):
+@lru_cache(maxsize=1024)
+def _code(slug: str, scale: str) -> dict:
+    coding = [{"system": _system(slug, "scales"), "code": scale}]
+    if known := SNOMED_CODES.get((slug, scale)):
         coding.append({"system": SNOMED, "code": known[0], "display": known[1]})
     return {"coding": coding}
 
@@ -175,6 +200,7 @@ def _value(version: InstrumentVersion, score: ScaleScore) -> Resource:
 def of_person(response: Response) -> Resource:
     """A person's own answers, with the moment they were given."""
     said = [{"url": f"{OURS}:in-window", "valueBoolean": response.in_window}]
+    said += not_validated(response.occasion.version, response.language)
     return questionnaire_response(
         response.occasion.version,
         response.answers,

@@ -19,6 +19,8 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "interventions.decision": ("view",),
         "safety.riskevent": ("view", "change"),
         "checkins.checkin": ("view",),
+        "trials.adverseevent": ("add", "view"),
+        "trials.deviation": ("add", "view"),
     },
     "reviewer": {
         "interventions.activity": ("view",),
@@ -34,8 +36,8 @@ PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "trials.trial": ("add", "change", "view"),
         "trials.arm": ("add", "change", "view"),
         "trials.enrolment": ("view",),
-        "trials.adverseevent": ("view",),
-        "trials.deviation": ("view",),
+        "trials.adverseevent": ("add", "view"),
+        "trials.deviation": ("add", "view"),
         "trials.unblindingrequest": ("view",),
         "research.export": ("view",),  # of others, with identities: to approve
         "outcomes.occasion": ("view",),

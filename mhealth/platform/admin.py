@@ -8,9 +8,15 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.forms import BaseDialogForm
 
 from mhealth.platform import audit
 from mhealth.platform.models import AuditEvent
+
+
+def step_dialog(title: str, description: str, form: type[BaseDialogForm] = BaseDialogForm) -> dict:
+    """A dialog also makes the step a POST: following a link changes nothing."""
+    return {"title": title, "description": description, "form_class": form, "form_submit_text": title}
 
 
 class AuditedAdmin(ModelAdmin):

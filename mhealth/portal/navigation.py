@@ -7,6 +7,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.text import capfirst
 
+from mhealth.platform.access import roles_of
 from mhealth.safety.models import RiskEvent
 
 # group -> (model, its icon of Material Symbols)
@@ -50,6 +51,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Operation": {"platform.auditevent": "history"},
 }
+OVERVIEWS = {"title": "Trial overviews", "icon": "monitoring"}
 # What people call a page, where the rows have another name.
 NAMES = {
     "safety.riskevent": "risk inbox",
@@ -70,6 +72,9 @@ def sidebar(request: HttpRequest) -> list[dict]:
         {"title": title, "items": [pages[label] | {"icon": icon} for label, icon in icons.items() if label in pages]}
         for title, icons in (GROUPS | more).items()
     ]
+    if roles_of(request.user) & {"researcher", "trial_manager"}:
+        trial = next(group for group in shown if group["title"] == "Trial")
+        trial["items"].insert(0, OVERVIEWS | {"link": reverse("trial-overviews")})
     return [group for group in shown if group["items"]]
 
 

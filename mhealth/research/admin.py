@@ -6,10 +6,10 @@ from django.urls import reverse
 from rest_framework.exceptions import APIException
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from mhealth.people.staff import gave_password_lately, password_page, with_password
-from mhealth.platform.admin import ReadAuditedAdmin
+from mhealth.platform.admin import ReadAuditedAdmin, step_dialog
 from mhealth.platform.hints import hint
 from mhealth.platform.leases import WorkStatus
 from mhealth.research import tasks
@@ -30,24 +30,20 @@ class ExportForm(forms.ModelForm):
         help_text="All if none is chosen.",
     )
 
+    sites = forms.CharField(
+        required=False, widget=UnfoldAdminTextInputWidget, help_text="Names with commas between them; all if empty."
+    )
+
     class Meta:
         model = Export
         fields = ["trial", "reason", "formats", "sites", "identifiable"]
         help_texts = {
             "reason": "Goes into the audit; no names of people in it.",
-            "sites": 'A list such as ["north"]. All if it is empty.',
             "identifiable": "With a table of who the people are: needs a permission and a second person.",
         }
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["sites"].required = False
-
     def clean_sites(self) -> list[str]:
-        sites = self.cleaned_data["sites"] or []
-        if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):
-            raise forms.ValidationError("A list of names of sites.")
-        return sites
+        return [name.strip() for name in self.cleaned_data["sites"].split(",") if name.strip()]
 
     def clean(self) -> dict:
         """What the API would refuse is refused here in the same words."""
@@ -74,11 +70,11 @@ class ExportAdmin(ReadAuditedAdmin):
     """Who asked for which data and why, where it stands, and the file; with identities after a second person's yes."""
 
     form = ExportForm
-    list_display = ["trial", "stage_label", "how_far", "asked_by", "queued_at", "formats_label", "filters", "n_rows"]
+    list_display = ["trial", "stage_label", "how_far", "asked_by", "queued_at", "formats_label", "filters", "rows"]
     list_filter = ["status", "identifiable", "trial"]
     list_select_related = ["trial", "asked_by"]
     fields = [*list_display, "reason", "identifiable", "decided_by", "decided_at", "finished_at", "cut_off"]
-    fields += ["people_in_small_cells", "sha256", "size", "attempts", "fault"]
+    fields += ["people_in_small_cells", "hash_of_manifest", "size", "attempts", "fault"]
     ordering = ["-queued_at"]
     actions = ["run_again"]
     actions_detail = ["download", "approve", "refuse"]
@@ -125,11 +121,19 @@ class ExportAdmin(ReadAuditedAdmin):
 
     @display(description="stage", label=COLOURS)
     def stage_label(self, export: Export) -> str:
-        return export.stage
+        return export.stage.replace("_", " ")
 
     @display(description="progress")
     def how_far(self, export: Export) -> str:
         return f"{export.progress} %" if export.status in (WorkStatus.RUNNING, WorkStatus.DONE) else "–"
+
+    @display(description="rows", ordering="n_rows")
+    def rows(self, export: Export) -> str:
+        return "–" if export.n_rows is None else f"{export.n_rows:,}"
+
+    @display(description="hash of the manifest (SHA-256)")
+    def hash_of_manifest(self, export: Export) -> str:
+        return export.sha256 or "–"
 
     @display(description="formats")
     def formats_label(self, export: Export) -> str:
@@ -156,12 +160,7 @@ class ExportAdmin(ReadAuditedAdmin):
     @action(
         description="Approve",
         permissions=["decide"],
-        dialog={
-            "title": "Approve",
-            "description": "The file will say who the people are.",
-            "form_class": BaseDialogForm,
-            "form_submit_text": "Approve",
-        },
+        dialog=step_dialog("Approve", "The file will say who the people are."),
     )
     @with_password
     def approve(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
@@ -170,12 +169,7 @@ class ExportAdmin(ReadAuditedAdmin):
     @action(
         description="Refuse",
         permissions=["decide"],
-        dialog={
-            "title": "Refuse",
-            "description": "Nothing will be exported.",
-            "form_class": BaseDialogForm,
-            "form_submit_text": "Refuse",
-        },
+        dialog=step_dialog("Refuse", "Nothing will be exported."),
     )
     def refuse(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return self._decide(request, object_id, approve=False)

@@ -1,23 +1,19 @@
-"""Answers that count and their scores as plain tuples: turning ids into objects costs more than all the rest."""
+"""Answers that count and their scores as plain tuples, for the table that holds all of them."""
 
 import json
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db import connection
-from django.db.models import CharField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from mhealth.outcomes.models import Response, ScaleScore
-from mhealth.people.models import Participant
 from mhealth.research.chunk import Chunk
 from mhealth.research.cohort import Cohort, Person
+from mhealth.research.stored import as_stored, moment, stored_id, text_of_id
 from mhealth.trials.models import Enrolment
-
-Scores = list[tuple]  # scale, value, band, n_missing, prorated; in the order of the instrument
 
 
 class Given(NamedTuple):
@@ -28,36 +24,55 @@ class Given(NamedTuple):
     answers: list[int | None]
 
 
-def answers_of(cohort: Cohort) -> Iterator[tuple[Person, Given, Scores]]:
-    """Person after person, each one's in the order of their occasions. The same answers as `Chunk.responses`."""
+class Score(NamedTuple):
+    """response, prorated: as the database gives them."""
+
+    response: object
+    scale: str
+    value: float | None
+    band: str
+    n_missing: int
+    prorated: bool | int
+
+
+def answers_of(cohort: Cohort) -> Iterator[tuple[Person, Given, list[tuple]]]:
+    """Person after person, each one's in the order of their occasions, with scores in the order of `Score`.
+
+    The same answers as `Chunk.responses`.
+    """
+    names = {version.pk: (version.instrument.slug, str(version)) for version in cohort.versions}
     for near, people in groupby(cohort.people, lambda person: person.near):
         counted, scores = _counted(near), _scores(near)
-        names = {version.pk: (version.instrument.slug, str(version)) for version in cohort.versions}
         for person in people:
-            unseal = person.participant.data_key.unsealer()
-            for pk, stored, version, occasion, answered_at, sealed in counted[_as_stored(person.participant.pk)]:
-                answers = json.loads(unseal(sealed, Response.place_of_answers(pk)))
-                yield person, Given(answered_at, occasion, *names[version], answers), scores[stored]
+            rows = counted[stored_id(person.participant.pk)]
+            for (response, version, occasion, at, _), answers in zip(rows, _opened(person, rows), strict=True):
+                yield person, Given(moment(at), occasion, *names[version], answers), scores[response]
+
+
+def _opened(person: Person, rows: list[tuple]) -> list[list[int | None]]:
+    """The answers of each row, parsed in one go."""
+    unseal = person.near.unsealer(person.participant.pk)
+    plain = [unseal(sealed, Response.place_of_answers(text_of_id(response))) for response, *_, sealed in rows]
+    return json.loads(b"[" + b",".join(plain) + b"]")
 
 
 def _counted(near: Chunk) -> dict[object, list[tuple]]:
-    """By person: id, id as stored, version, name of the occasion, time, sealed answers."""
+    """By person: response, version, name of the occasion, time, sealed answers."""
     ordered = _of_trial(near).order_by("occasion__opens_at", "occasion__number", "occasion_id")
-    about = ("pk", _stored("pk"), "occasion__version_id", "occasion__name", "answered_at", "answers_sealed")
+    about = (as_stored("pk"), "occasion__version_id", "occasion__name", as_stored("answered_at"), "answers_sealed")
     found = defaultdict(list)
-    for person, *row in ordered.values_list(_stored("occasion__participant_id"), *about):
+    for person, *row in ordered.values_list(as_stored("occasion__participant_id"), *about):
         found[person].append(row)
     return found
 
 
-def _scores(near: Chunk) -> dict[object, Scores]:
+def _scores(near: Chunk) -> dict[object, list[tuple]]:
     """By response."""
     rows = ScaleScore.objects.for_analysis().filter(response__occasion__participant__in=near.ids).order_by("id")
     found = defaultdict(list)
-    for response, *score in rows.values_list(
-        _stored("response_id"), "scale", "value", "band", "n_missing", _stored("prorated")
-    ):
-        found[response].append(score)
+    about = (as_stored("response_id"), "scale", "value", "band", "n_missing", as_stored("prorated"))
+    for score in rows.values_list(*about):
+        found[score[0]].append(score)
     return found
 
 
@@ -73,12 +88,3 @@ def _of_trial(near: Chunk) -> QuerySet:
 
 
 PATH = "occasion__participant__enrolments"
-
-
-def _stored(field: str) -> ExpressionWrapper:
-    """A column as the database gives it: good enough to be compared with itself."""
-    return ExpressionWrapper(F(field), output_field=CharField())
-
-
-def _as_stored(pk: uuid.UUID) -> object:
-    return Participant._meta.pk.get_db_prep_value(pk, connection)

@@ -1,41 +1,40 @@
-"""A few hundred people and what is known of them, each kind of row read at once for all of them."""
+"""A hundred people and what is known of them, each kind of row read at once for all of them.
+
+Rows that are read by the thousand point at no row that points back at them, as rows with `select_related` of a
+one-to-one or with prefetched rows do: they are gone with their chunk, and need not wait for the garbage collector.
+"""
 
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db.models import Prefetch
+from django.db.models import Min, Prefetch
 
 from interventions.models import Decision, DecisionEvent
-from mhealth.checkins.models import CheckIn, PersonalReliability, Purpose
+from mhealth.checkins.models import CheckIn, Correction, Estimate, PersonalReliability, Purpose
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response, ScaleScore
-from mhealth.people.models import Consent, Scope, User
+from mhealth.people.models import Consent, Participant, Scope, User
 from mhealth.platform.leases import WorkStatus
+from mhealth.platform.models import DataKey
+from mhealth.research.person import Entry, entries
+from mhealth.research.stored import as_stored, moment, stored_id, text_of_id
 
 if TYPE_CHECKING:
-    from mhealth.research.cohort import Cohort, Person
+    from mhealth.research.cohort import Cohort
 
-OF_PERSON = (
-    *("trial_id", "status", "baseline_id", "enrolled_at", "allocated_at"),
-    *(f"participant__{name}" for name in ("study_id", "site", "language", "zone", "birth_year", "sex", "data_key")),
-    "participant__data_key__wrapped",
-    *(f"slot__{name}" for name in ("trial_id", "stratum", "position", "sealed_arm")),
-    *("withdrawal__kind", "withdrawal__recorded_at"),
-)
 FINISHED = (WorkStatus.DONE, WorkStatus.UNUSABLE)
 
 
 @dataclass(slots=True, frozen=True)
 class Planned:
-    """An occasion. Rows of these are read by the hundred thousand: no model instances."""
+    """An occasion. pk: as stored."""
 
-    pk: uuid.UUID
-    participant_id: uuid.UUID
+    pk: object
     version: InstrumentVersion
     name: str
     opens_at: datetime
@@ -54,18 +53,19 @@ class Scored(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Answered:
-    """Answers that count. scored: by scale, in the order of the instrument."""
+    """Answers that count. pk: as stored; scored: by scale, in the order of the instrument."""
 
-    pk: uuid.UUID
+    pk: object
     occasion: Planned
     answered_at: datetime
+    language: str
     scored: dict[str, Scored]
     sealed: bytes
     unseal: Callable[[bytes, str], bytes]
 
     @property
     def answers(self) -> list[int | None]:
-        return json.loads(self.unseal(self.sealed, Response.place_of_answers(self.pk)))
+        return json.loads(self.unseal(self.sealed, Response.place_of_answers(text_of_id(self.pk))))
 
 
 class Chunk:
@@ -73,34 +73,52 @@ class Chunk:
 
     def __init__(self, cohort: "Cohort", order: list[tuple[str, uuid.UUID]]) -> None:
         self.cohort = cohort
-        rows = cohort.enrolments.select_related("participant__data_key", "slot", "withdrawal").only(*OF_PERSON)
-        agreed = Prefetch("participant__consents", Consent.objects.filter(scope=Scope.TRIAL, given=True))
-        found = rows.prefetch_related(agreed).in_bulk([pk for _, pk in order])
-        self.people: list[Person] = [cohort.person(code, found[pk], self) for code, pk in order]
-        self._starts = {person.participant.pk: person.enrolment.enrolled_at for person in self.people}
-        self.ids = list(self._starts)
+        found = entries(cohort.enrolments.filter(pk__in=[pk for _, pk in order]))
+        self.entries: list[tuple[str, Entry]] = [(code, found[pk]) for code, pk in order]
+        self.entered = {entry.participant.pk: entry.enrolment for entry in found.values()}
+        self.ids = list(self.entered)
+        self._id_of = {stored_id(pk): pk for pk in self.ids}
+
+    @cached_property
+    def consented_at(self) -> dict[uuid.UUID, datetime]:
+        """The first consent to the trial."""
+        given = Consent.objects.filter(participant__in=self.ids, scope=Scope.TRIAL, given=True)
+        return dict(given.order_by().values_list("participant_id").annotate(Min("given_at")))
+
+    @cached_property
+    def _keys(self) -> dict[uuid.UUID, DataKey]:
+        keys = DataKey.objects.in_bulk([entry.participant.data_key_id for _, entry in self.entries])
+        return {entry.participant.pk: keys[entry.participant.data_key_id] for _, entry in self.entries}
+
+    def unsealer(self, person: uuid.UUID) -> Callable[[bytes, str], bytes]:
+        return self._keys[person].unsealer()
 
     @cached_property
     def occasions(self) -> dict[uuid.UUID, list[Planned]]:
-        found = self._grouped(self._planned())
-        baselines = dict(self._baselines())
-        for person in self.people:
-            start, baseline = person.enrolment.enrolled_at, baselines.get(person.enrolment.baseline_id)
-            mine = found[person.participant.pk]
-            found[person.participant.pk] = [o for o in mine if o.created_at >= start or o.pk == baseline]
+        """Planned since the person entered the trial, and the one whose answers were taken as the baseline."""
+        found: dict[uuid.UUID, list[Planned]] = defaultdict(list)
+        baselines = self._baselines()
+        for person, planned in self._planned():
+            entry = self.entered[person]
+            if planned.created_at >= entry.enrolled_at or planned.pk == baselines.get(entry.baseline_id):
+                found[person].append(planned)
         return found
 
-    def _planned(self) -> Iterable[Planned]:
+    def _planned(self) -> Iterator[tuple[uuid.UUID, Planned]]:
         versions = {version.pk: version for version in self.cohort.versions}
         rows = Occasion.objects.filter(participant__in=self.ids, created_at__lte=self.cohort.until)
-        names = ("pk", "participant_id", "version_id", "name", "opens_at", "created_at")
-        for pk, person, version, *rest in rows.order_by("opens_at", "number", "id").values_list(*names):
-            yield Planned(pk, person, versions[version], *rest)
+        times = (as_stored("opens_at"), as_stored("created_at"))
+        columns = (as_stored("participant_id"), as_stored("pk"), "version_id", "name", *times)
+        for person, pk, version, name, opens_at, created_at in rows.values_list(*columns).order_by(
+            "opens_at", "number", "id"
+        ):
+            yield self._id_of[person], Planned(pk, versions[version], name, moment(opens_at), moment(created_at))
 
-    def _baselines(self):
-        """(response, its occasion) of the answers that were taken as the baseline."""
-        taken = [person.enrolment.baseline_id for person in self.people]
-        return Response.objects.filter(pk__in=[pk for pk in taken if pk]).values_list("pk", "occasion_id")
+    def _baselines(self) -> dict[object, object]:
+        """By response its occasion, of the answers that were taken as the baseline."""
+        mine = self.cohort.enrolments.filter(participant__in=self.ids)
+        taken = Response.objects.filter(pk__in=mine.values("baseline")).order_by()
+        return dict(taken.values_list(as_stored("pk"), as_stored("occasion_id")))
 
     @cached_property
     def responses(self) -> dict[uuid.UUID, list[Answered]]:
@@ -108,13 +126,11 @@ class Chunk:
         given = {occasion: rest for occasion, *rest in self._answered()}
         scored = self._scored()
         found: dict[uuid.UUID, list[Answered]] = defaultdict(list)
-        for person in self.people:
-            mine = self.occasions[person.participant.pk]
-            unseal = person.participant.data_key.unsealer()
-            for occasion in (o for o in mine if o.pk in given):
-                pk, answered_at, sealed = given[occasion.pk]
-                answered = Answered(pk, occasion, answered_at, scored[pk], sealed, unseal)
-                found[person.participant.pk].append(answered)
+        for person in self.ids:
+            unseal = self.unsealer(person)
+            for occasion in (o for o in self.occasions[person] if o.pk in given):
+                pk, at, language, sealed = given[occasion.pk]
+                found[person].append(Answered(pk, occasion, moment(at), language, scored[pk], sealed, unseal))
         return found
 
     def _answers(self):
@@ -123,12 +139,13 @@ class Chunk:
         return rows.order_by()
 
     def _answered(self):
-        return self._answers().values_list("occasion_id", "pk", "answered_at", "answers_sealed")
+        columns = (as_stored("occasion_id"), as_stored("pk"), as_stored("answered_at"), "language", "answers_sealed")
+        return self._answers().values_list(*columns)
 
-    def _scored(self) -> dict[uuid.UUID, dict[str, Scored]]:
+    def _scored(self) -> dict[object, dict[str, Scored]]:
         rows = ScaleScore.objects.filter(response__in=self._answers().values("pk")).order_by("id")
-        found: dict[uuid.UUID, dict[str, Scored]] = defaultdict(dict)
-        for response, *score in rows.values_list("response_id", *Scored._fields):
+        found: dict[object, dict[str, Scored]] = defaultdict(dict)
+        for response, *score in rows.values_list(as_stored("response_id"), *Scored._fields):
             found[response][score[0]] = Scored(*score)
         return found
 
@@ -139,23 +156,37 @@ class Chunk:
         rows = daily.filter(
             participant__in=self.ids, status__in=FINISHED, finished_at__lte=cut_off, recorded_at__lte=until
         )
-        rows = rows.select_related("correction").prefetch_related("estimates").order_by("recorded_at", "id")
-        return self._grouped(row for row in rows if row.recorded_at >= self._starts[row.participant_id])
+        rows = rows.order_by("recorded_at", "id")
+        return self._grouped(row for row in rows if row.recorded_at >= self.entered[row.participant_id].enrolled_at)
+
+    @cached_property
+    def estimates(self) -> dict[uuid.UUID, list[Estimate]]:
+        """By check-in, in the order of their modality."""
+        found: dict[uuid.UUID, list[Estimate]] = defaultdict(list)
+        for row in Estimate.objects.filter(check_in__participant__in=self.ids).order_by("modality"):
+            found[row.check_in_id].append(row)
+        return found
+
+    @cached_property
+    def corrected_to(self) -> dict[uuid.UUID, list[str]]:
+        """By check-in: the person's own words."""
+        return dict(Correction.objects.filter(check_in__participant__in=self.ids).values_list("check_in_id", "labels"))
 
     @cached_property
     def decisions(self) -> dict[uuid.UUID, list[Decision]]:
-        people = {person.participant.pk: person.participant for person in self.people}
         heard = Prefetch("events", DecisionEvent.objects.filter(received_at__lte=self.cohort.cut_off))
         rows = Decision.objects.filter(
             participant__in=self.ids, status=WorkStatus.DONE, decided_at__lte=self.cohort.until
         )
         rows = rows.select_related("version__activity").prefetch_related(heard).order_by("decided_at", "id")
-        if self.cohort.trial.masked:
+        masked = self.cohort.trial.masked
+        if masked:
             rows = rows.defer("sealed_record")  # a page of 64 kB each, which nobody may read
-        found = self._grouped(row for row in rows if row.decided_at >= self._starts[row.participant_id])
-        for person_id, decisions in found.items():
-            for decision in decisions:
-                decision.participant = people[person_id]
+        found = self._grouped(row for row in rows if row.decided_at >= self.entered[row.participant_id].enrolled_at)
+        people = {} if masked else Participant.objects.select_related("data_key").in_bulk(self.ids)
+        for person, participant in people.items():
+            for decision in found[person]:
+                decision.participant = participant  # whose key opens its record
         return found
 
     @cached_property

@@ -5,10 +5,8 @@ import hmac
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from zoneinfo import ZoneInfo
 
 from django.db.models import Max
 
@@ -17,42 +15,13 @@ from mhealth.checkins.models import CheckIn, Estimate
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant, Study
 from mhealth.research.chunk import Answered, Chunk, Planned
-from mhealth.trials.models import Enrolment, Trial, Withdrawal
+from mhealth.research.person import Entry, Person
+from mhealth.research.person import Participant as Somebody
+from mhealth.trials.models import Slot, Trial, Withdrawal
 
 CHUNK = 100  # people in memory at once
 SMALL_CELL = 5  # fewer people than this in a combination of quasi-identifiers can be recognised
 BAND_STARTS = ((65, "65 and over"), (55, "55-64"), (45, "45-54"), (35, "35-44"), (25, "25-34"), (18, "18-24"))
-
-
-@dataclass(frozen=True)
-class Person:
-    code: str
-    arm: str
-    enrolment: Enrolment
-    consented_at: datetime
-    near: Chunk = field(repr=False)
-
-    @property
-    def participant(self) -> Participant:
-        return self.enrolment.participant
-
-    @cached_property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.participant.zone)
-
-    @cached_property
-    def day_0(self) -> date:
-        """Of allocation, as in Enrolment.day; for people never randomised of consent."""
-        return (self.enrolment.allocated_at or self.consented_at).astimezone(self.zone).date()
-
-    def days(self, at: datetime) -> dict[str, int | None]:
-        """`day` for randomised people, `day_from_consent` for the others."""
-        day = (at.astimezone(self.zone).date() - self.day_0).days
-        randomised = self.enrolment.allocated_at is not None
-        return {"day": day if randomised else None, "day_from_consent": None if randomised else day}
-
-    def days_between(self, start: datetime, end: datetime) -> int:
-        return (end.astimezone(self.zone).date() - start.astimezone(self.zone).date()).days
 
 
 def pseudonym(study: Study, participant: Participant) -> str:
@@ -65,7 +34,7 @@ def code_of(salt: bytes, participant_id: uuid.UUID) -> str:
     return "P" + base64.b32encode(digest)[:12].decode()
 
 
-def age_band(participant: Participant, at: datetime) -> str:
+def age_band(participant: Somebody, at: datetime) -> str:
     if participant.birth_year is None:
         return ""
     age = at.year - participant.birth_year - 1  # full years for certain: only the year of birth is known
@@ -108,7 +77,8 @@ class Cohort:
         """One after another, by pseudonym: the order tells nothing of when somebody came."""
         for start in range(0, len(self), CHUNK):
             self.share_read = start / len(self)
-            yield from Chunk(self, self._order[start : start + CHUNK]).people
+            near = Chunk(self, self._order[start : start + CHUNK])
+            yield from (self.person(code, entry, near) for code, entry in near.entries)
         self.share_read = 1.0
 
     @cached_property
@@ -120,21 +90,14 @@ class Cohort:
     def __len__(self) -> int:
         return len(self._order)
 
-    def person(self, code: str, enrolment: Enrolment, near: Chunk) -> Person:
-        given = [consent.given_at for consent in enrolment.participant.consents.all()]
-        return Person(
-            code=code,
-            arm=self._arm(enrolment),
-            enrolment=enrolment,
-            consented_at=min(given, default=enrolment.enrolled_at),
-            near=near,
-        )
+    def person(self, code: str, entry: Entry, near: Chunk) -> Person:
+        consented_at = near.consented_at.get(entry.participant.pk, entry.enrolment.enrolled_at)
+        return Person(code=code, arm=self._arm(entry), consented_at=consented_at, entry=entry, near=near)
 
-    def _arm(self, enrolment: Enrolment) -> str:
-        if enrolment.allocated_at is None:
+    def _arm(self, entry: Entry) -> str:
+        if entry.enrolment.allocated_at is None:
             return ""
-        enrolment.slot.trial = self.trial
-        arm = self._arms[enrolment.slot.arm_index()]
+        arm = self._arms[Slot(trial=self.trial, **entry.slot._asdict()).arm_index()]
         return self._labels[arm.pk] if self._masked else arm.name
 
     @cached_property
@@ -185,8 +148,7 @@ class Cohort:
 
     def left_at(self, person: Person) -> datetime:
         """The end of participation: of the person's, of the trial, or of what we know."""
-        withdrawal = getattr(person.enrolment, "withdrawal", None)
-        return min(filter(None, (withdrawal and withdrawal.recorded_at, self.until)))
+        return min(filter(None, (person.withdrawn_at, self.until)))
 
     def recognisers(self) -> list[str]:
         """Versions of the recognisers whose estimates these people have."""

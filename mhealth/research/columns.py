@@ -15,6 +15,7 @@ class Column:
     minimum, maximum: of a number.   codes: what its values stand for.
     asked_by, missing: the questionnaire a value comes from, and what it means where the questionnaire was answered
     and the value is empty ("item" or "score"; "" where nothing can be said).
+    wording: what is not sure of the words that people answered to.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column:
     codes: tuple[tuple[int, str], ...] = ()
     asked_by: str = ""
     missing: str = ""
+    wording: str = ""
 
 
 @dataclass(frozen=True)

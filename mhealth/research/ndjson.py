@@ -9,6 +9,7 @@ from mhealth.outcomes import fhir
 from mhealth.research.chunk import Answered
 from mhealth.research.cohort import Cohort, Person
 
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 FILES = ("CodeSystem", "Questionnaire", "QuestionnaireResponse", "Observation")
 EXTENSIONS = {
     "arm": "valueString",
@@ -26,8 +27,7 @@ def write(cohort: Cohort, folder: Path) -> None:
             for kind in FILES
         }
         for resource in resources(cohort):
-            line = json.dumps(resource, ensure_ascii=False, separators=(",", ":"))
-            out[resource["resourceType"]].write(line + "\n")
+            out[resource["resourceType"]].write(encode(resource) + "\n")
 
 
 def resources(cohort: Cohort) -> Iterator[fhir.Resource]:
@@ -44,12 +44,13 @@ def _answered(cohort: Cohort, person: Person, response: Answered) -> Iterator[fh
     occasion = response.occasion
     version = occasion.version
     place = cohort.occasions(person).index(occasion) + 1
-    about = {
-        "subject": {"identifier": {"system": f"{fhir.OURS}:study:{cohort.trial.study.slug}", "value": person.code}},
-        "extension": _extensions(person, response),
-    }
+    subject = {"identifier": {"system": f"{fhir.OURS}:study:{cohort.trial.study.slug}", "value": person.code}}
+    about = {"subject": subject, "extension": _extensions(person, response)}
     response_id = f"{person.code}-{place}-{version.instrument.slug}"[:64]
-    yield fhir.questionnaire_response(version, response.answers, resource_id=response_id, **about)
+    spoken = {"language": response.language} if response.language else {}
+    marked = about["extension"] + fhir.not_validated(version, response.language)
+    answered = about | {"extension": marked} | spoken
+    yield fhir.questionnaire_response(version, response.answers, resource_id=response_id, **answered)
     for score in response.scored.values():
         yield fhir.observation(version, score, response_id=response_id, **about)
 

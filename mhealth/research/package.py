@@ -131,7 +131,7 @@ def _write_codebook(tables: Iterable[Table], path: Path) -> None:
     header = ["table", "column", "type", "label", "levels", "codes", "minimum", "maximum", "key", "quasi_identifier"]
     with open(path, "w", encoding="utf-8", newline="") as text:
         lines = csv.writer(text, lineterminator="\n")
-        lines.writerow([*header, "identifies", "stata_name"])
+        lines.writerow([*header, "identifies", "stata_name", "wording"])
         for table in tables:
             lines.writerows(_coded(table, column) for column in table.columns)
 
@@ -141,7 +141,7 @@ def _coded(table: Table, column: columns.Column) -> list[str]:
     limits = [tabular.cell(limit) for limit in (column.minimum, column.maximum)]
     marks = [column.name in table.key, column.quasi_identifier, column.identifies]
     words = [table.name, column.name, column.type, column.label, "|".join(column.levels), codes]
-    return [*words, *limits, *map(tabular.cell, marks), statistical.stata_name(column.name)]
+    return [*words, *limits, *map(tabular.cell, marks), statistical.stata_name(column.name), column.wording]
 
 
 def people_in_small_cells(cohort: Cohort) -> int:

@@ -13,7 +13,8 @@ README = """{title}
 
 What is here
 {tables}
-codebook.csv names every column of every table: its type, what it means, the values it may have.
+codebook.csv names every column of every table: its type, what it means, the values it may have, and of an item
+in which languages its translation is not validated or its wording was not compared with the published form.
 manifest.json has the SHA-256 of every file and the versions of everything that made the data.
 {formats}
 
@@ -38,7 +39,8 @@ FORMATS = {
     "redcap": "- redcap_dictionary.csv and redcap_import.csv: make a project from the first, enable occasions_wide\n"
     "  as a repeating instrument, then import the second.",
     "fhir": "- *.ndjson: FHIR R4, one resource a line. Days and arms stand in extensions; codes of our own are in\n"
-    "  CodeSystem.ndjson. SNOMED CT codes of the three DASS-21 scores were not checked against a release.",
+    "  CodeSystem.ndjson. Answers to a translation that is not validated say so in an extension.\n"
+    "  SNOMED CT codes of the three DASS-21 scores were not checked against a release.",
 }
 TOO_LONG = "- No .sav and .dta: the wide table has more than {most:,} rows."
 

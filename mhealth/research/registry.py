@@ -57,10 +57,31 @@ def _block(version: InstrumentVersion) -> list[Column]:
     codes = tuple((option["value"], option["label"]) for option in text.get("options", []))
     span = {"minimum": rules.minimum, "maximum": rules.maximum, "asked_by": slug, "missing": "item"}
     items = [
-        Column(f"{slug}_q{n}", "integer", f"{slug} {n}. {wordings.get(n, 'item')}", codes=codes, **span)
+        Column(
+            f"{slug}_q{n}",
+            "integer",
+            f"{slug} {n}. {wordings.get(n, 'item')}",
+            codes=codes,
+            wording=_doubts(version, n),
+            **span,
+        )
         for n in range(1, rules.n_items + 1)
     ]
     return [answered, *(column for scale in rules.scales for column in _scale_columns(slug, scale)), *items]
+
+
+def _doubts(version: InstrumentVersion, number: int) -> str:
+    """Languages whose translation is not validated, and those in which this item was not compared with the form."""
+    texts = sorted(version.texts.items())
+    doubts = {
+        "translation not validated": [code for code, text in texts if text.get("status") == "unvalidated"],
+        "wording not checked": [code for code, text in texts if number in _unchecked(text)],
+    }
+    return "; ".join(f"{doubt}: {', '.join(codes)}" for doubt, codes in doubts.items() if codes)
+
+
+def _unchecked(text: dict) -> set[int]:
+    return {item["number"] for item in text.get("items", []) if not item.get("checked", True)}
 
 
 def _scale_columns(slug: str, scale: Scale) -> list[Column]:

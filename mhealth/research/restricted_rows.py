@@ -5,7 +5,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from interventions.models import Decision, InputsErased
-from mhealth.checkins.reliability import of as reliability_of
 from mhealth.research.cohort import Cohort, Person
 from mhealth.research.rows import Row, number_of, numbered, who
 
@@ -68,7 +67,7 @@ def candidates(cohort: Cohort) -> Iterator[Row]:
 
 def weights(cohort: Cohort) -> Iterator[Row]:
     for person, number, check_in in numbered(cohort):
-        for estimate in sorted(check_in.estimates.all(), key=lambda estimate: estimate.modality):
+        for estimate in person.near.estimates[check_in.pk]:
             if estimate.weight is not None:
                 row = {"person": person.code, "number": number, "modality": estimate.modality}
                 yield row | {"weight": number_of(estimate.weight)}
@@ -76,11 +75,13 @@ def weights(cohort: Cohort) -> Iterator[Row]:
 
 def reliability(cohort: Cohort) -> Iterator[Row]:
     """Only of people who corrected something: the others are as the population."""
+    from mhealth.checkins.reliability import of as reliability_of  # SciPy: 11 MiB that other exports need not have
+
     for person in cohort.people:
         stored = person.near.reliability.get(person.participant.pk)
         if stored is None or not stored.labels:
             continue
-        learnt = reliability_of(person.participant)
+        learnt = reliability_of(stored.participant)
         for modality in sorted(learnt.evidence):
             alpha, beta = learnt.posterior(modality)
             row = {"person": person.code, "modality": modality, "alpha": float(alpha), "beta": float(beta)}

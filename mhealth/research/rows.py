@@ -17,7 +17,6 @@ COUNTED = tuple(column.name for column in ENGAGEMENT.columns if column.name not 
 def people(cohort: Cohort) -> Iterator[Row]:
     for person in cohort.people:
         enrolment, participant = person.enrolment, person.participant
-        withdrawal = getattr(enrolment, "withdrawal", None)
         yield {
             **who(person),
             "status": enrolment.status,
@@ -26,16 +25,15 @@ def people(cohort: Cohort) -> Iterator[Row]:
             "sex": participant.sex,
             "age_band": age_band(participant, enrolment.enrolled_at),
             "language": participant.language,
-            "enrolment_day": enrolment.day(enrolment.enrolled_at),
-            "withdrawal_day": withdrawal and enrolment.day(withdrawal.recorded_at),
+            "enrolment_day": person.day(enrolment.enrolled_at),
+            "withdrawal_day": person.withdrawn_at and person.day(person.withdrawn_at),
             "consent_to_enrolment_days": person.days_between(person.consented_at, enrolment.enrolled_at),
         }
 
 
 def _severity_group(cohort: Cohort, person: Person) -> str:
-    slot = getattr(person.enrolment, "slot", None)
     groups = cohort.trial.severity_groups
-    return next((level for level in slot.stratum.split("|") if level in groups), "") if slot else ""
+    return next((level for level in person.stratum.split("|") if level in groups), "")
 
 
 def occasions_wide(cohort: Cohort) -> Iterator[Row]:
@@ -50,7 +48,7 @@ def occasions_wide(cohort: Cohort) -> Iterator[Row]:
             responses = [given[o.pk] for o in occasions if o.pk in given]
             days = person.days(responses[0].answered_at) if responses else {}
             row = {**who(person), "occasion": name, **days, "answered": bool(responses)}
-            row |= {"planned_day": person.enrolment.day(occasions[0].opens_at)}
+            row |= {"planned_day": person.day(occasions[0].opens_at)}
             for occasion in occasions:
                 row |= _block(occasion, given.get(occasion.pk), first)
             yield row
@@ -63,7 +61,7 @@ def _block(occasion: Planned, response: Answered | None, first: Answered | None)
         return row
     for scale, score in response.scored.items():
         name = f"{slug}_{scale}"
-        row |= {name: score.value, f"{name}_band": score.band or None}
+        row |= {name: score.value} | ({f"{name}_band": score.band} if score.band else {})  # not every scale has bands
         row |= {f"{name}_missing": score.n_missing, f"{name}_prorated": score.prorated}
         row |= _change(name, response, first, scale)
     return row | {f"{slug}_q{n}": answer for n, answer in enumerate(response.answers, start=1)}
@@ -85,7 +83,7 @@ def _change(name: str, response: Answered, first: Answered | None, scale: str) -
 def check_ins(cohort: Cohort) -> Iterator[Row]:
     for person, number, check_in in numbered(cohort):
         fused = check_in.fused or {}
-        correction = getattr(check_in, "correction", None)
+        corrected_to = person.near.corrected_to.get(check_in.pk)
         yield {
             **who(person),
             "number": number,
@@ -98,13 +96,13 @@ def check_ins(cohort: Cohort) -> Iterator[Row]:
             "confidence": number_of(fused.get("confidence")),
             "abstained": fused.get("abstained"),
             "disparity": number_of(fused.get("disparity")),
-            "corrected_to": "+".join(sorted(correction.labels)) if correction else None,
+            "corrected_to": "+".join(sorted(corrected_to)) if corrected_to else None,
         }
 
 
 def estimates(cohort: Cohort) -> Iterator[Row]:
     for person, number, check_in in numbered(cohort):
-        for estimate in sorted(check_in.estimates.all(), key=lambda estimate: estimate.modality):
+        for estimate in person.near.estimates[check_in.pk]:
             yield {
                 **who(person),
                 "number": number,
@@ -124,12 +122,12 @@ def estimates(cohort: Cohort) -> Iterator[Row]:
 def engagement(cohort: Cohort) -> Iterator[Row]:
     """Weeks in which the person took part, from the one of enrolment on: a week not lived yet is no idle week."""
     for person in cohort.people:
-        enrolment, left_at = person.enrolment, cohort.left_at(person)
-        if enrolment.allocated_at is None:
+        if not person.randomised:
             continue
-        first, last = enrolment.day(enrolment.enrolled_at), enrolment.day(left_at)
+        left_at = cohort.left_at(person)
+        first, last = person.day(person.enrolment.enrolled_at), person.day(left_at)
         seen = (event for event in _happenings(cohort, person) if event[1] <= left_at)
-        counts = Counter((enrolment.day(at) // 7, name) for name, at in seen)
+        counts = Counter((person.day(at) // 7, name) for name, at in seen)
         for week in range(first // 7, last // 7 + 1):
             days = min(last, 7 * week + 6) - max(first, 7 * week) + 1
             yield {**who(person), "week": week, "days": days} | {name: counts[week, name] for name in COUNTED}

@@ -122,13 +122,22 @@ def _workshop_of(pk: object) -> Path:
 
 
 def tidy() -> None:
-    """Clear away what processes left that died over an export, on this machine."""
+    """Clear away what processes left that died over an export, on this machine.
+
+    Another installation may share its temporary folder: what is not in our table goes only once it is old.
+    """
     for folder in Path(tempfile.gettempdir()).glob("mhealth-export-*"):
-        pk = folder.name.removeprefix("mhealth-export-")
-        if not Export.objects.filter(pk=pk, status=WorkStatus.RUNNING).exists():
+        export = Export.objects.filter(pk=folder.name.removeprefix("mhealth-export-")).first()
+        if _is_old(folder) if export is None else export.status != WorkStatus.RUNNING:
             shutil.rmtree(folder, ignore_errors=True)
     vault.store().delete_unfinished(before=time.time() - Export.KEPT.total_seconds())
     Export.objects.abandoned().update(status=WorkStatus.QUARANTINED, fault="its process ended")
+
+
+def _is_old(folder: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # its own process has just cleared it away
+        return folder.stat().st_mtime < time.time() - Export.KEPT.total_seconds()
+    return False
 
 
 def _slowly(tell, every_s: float = 1.0):

@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mhealth.people.models import Study, User
 from mhealth.platform import audit
-from mhealth.platform.admin import in_words, label
+from mhealth.platform.admin import in_words, label, step_dialog
 from mhealth.safety import escalation, services
 from mhealth.safety.models import CrisisResource, Duty, RiskEvent, Severity, State
 
@@ -20,11 +20,6 @@ STATE_COLOURS = dict.fromkeys(State, "danger") | {State.CLOSED: "success"}  # re
 
 class StepForm(BaseDialogForm):
     note = forms.CharField(required=False, max_length=2000, widget=UnfoldAdminTextareaWidget)
-
-
-def step_dialog(title: str, description: str) -> dict:
-    """A dialog also makes the step a POST: following a link changes nothing."""
-    return {"title": title, "description": description, "form_class": StepForm, "form_submit_text": title}
 
 
 @admin.register(RiskEvent)
@@ -126,7 +121,7 @@ class RiskInbox(ModelAdmin):
     @action(
         description="Acknowledge",
         permissions=["acknowledge"],
-        dialog=step_dialog("Acknowledge", "I have seen this and take it on."),
+        dialog=step_dialog("Acknowledge", "I have seen this and take it on.", StepForm),
     )
     def acknowledge(self, request: HttpRequest, form: StepForm, object_id: str) -> HttpResponse:
         return self._move(request, object_id, State.ACKNOWLEDGED, form)
@@ -134,7 +129,7 @@ class RiskInbox(ModelAdmin):
     @action(
         description="Record an action",
         permissions=["act"],
-        dialog=step_dialog("Record an action", "What was done: a call, a message, a colleague informed."),
+        dialog=step_dialog("Record an action", "What was done: a call, a message, a colleague informed.", StepForm),
     )
     def act(self, request: HttpRequest, form: StepForm, object_id: str) -> HttpResponse:
         return self._move(request, object_id, State.ACTION, form)
@@ -142,7 +137,7 @@ class RiskInbox(ModelAdmin):
     @action(
         description="Contact confirmed",
         permissions=["confirm_contact"],
-        dialog=step_dialog("Contact confirmed", "Somebody has spoken with the person."),
+        dialog=step_dialog("Contact confirmed", "Somebody has spoken with the person.", StepForm),
     )
     def confirm_contact(self, request: HttpRequest, form: StepForm, object_id: str) -> HttpResponse:
         return self._move(request, object_id, State.CONTACTED, form)
@@ -150,7 +145,7 @@ class RiskInbox(ModelAdmin):
     @action(
         description="Close the event",  # beside it unfold has a "Close" that only leaves the page
         permissions=["close"],
-        dialog=step_dialog("Close the event", "Nothing more is to be done about this event."),
+        dialog=step_dialog("Close the event", "Nothing more is to be done about this event.", StepForm),
     )
     def close(self, request: HttpRequest, form: StepForm, object_id: str) -> HttpResponse:
         return self._move(request, object_id, State.CLOSED, form)

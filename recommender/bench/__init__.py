@@ -30,6 +30,7 @@ BENCHES: dict[str, str] = {  # name: module
     "cold_start": "recommender.bench.cold_start",
     "ope": "recommender.bench.ope",
     "regret": "recommender.bench.regret",
+    "tuning": "recommender.bench.tuning",
     "wcls": "recommender.bench.wcls",
 }
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from scipy.optimize import differential_evolution, minimize
+from scipy.optimize import differential_evolution
 from scipy.stats import qmc
 
 from recommender.dandelion import BudgetSpent, Dandelion
 from recommender.space import Float, Space
-from recommender.surrogate import Process, fit_kernel, improvement_slopes, log_improvement, warped
+from recommender.surrogate import Process, climbed, fit_kernel, log_improvement, warped
 
 Objective = Callable[[np.ndarray], float]
 
@@ -86,21 +86,9 @@ def gp_ei(f: Objective, d: int, budget: int, seed: int, restarts: int = 8) -> No
         near = np.clip(seen[means.argmin()] + 0.05 * rng.standard_normal((128, d)), 0, 1)
         pool = np.vstack([rng.random((384, d)), near])
         gain = log_improvement(*process.predict(pool), float(means.min()))
-        climbed = [_climbed(process, float(means.min()), x) for x in pool[np.argsort(-gain)[:restarts]]]
-        points.append(min(climbed, key=lambda pair: pair[0])[1])
+        tops = [climbed(process, float(means.min()), x, steps=50) for x in pool[np.argsort(-gain)[:restarts]]]
+        points.append(min(tops, key=lambda pair: pair[0])[1])
         values.append(f(points[-1]))
-
-
-def _climbed(process: Process, best: float, start: np.ndarray) -> tuple[float, np.ndarray]:
-    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        mean, sd, by_mean, by_sd = process.predict_with_gradient(x)
-        z = np.array((best - mean) / sd)
-        down, out = improvement_slopes(z)
-        value = log_improvement(np.array(mean), np.array(sd), best)
-        return -float(value), (down * by_mean - out * by_sd) / sd
-
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(start), options={"maxiter": 50})
-    return float(found.fun), found.x
 
 
 def optuna(f: Objective, d: int, budget: int, seed: int, sampler: str) -> None:
@@ -200,6 +188,8 @@ METHODS: dict[str, Callable[..., None]] = {
     "dandelion, no surrogate": partial(dandelion, without=("surrogate",)),
     "dandelion, no moves": partial(dandelion, without=("moves",)),
     "dandelion, no Sobol": partial(dandelion, without=("sobol",)),
+    "dandelion, no polish": partial(dandelion, without=("polish",)),
+    "dandelion, no landing": partial(dandelion, without=("landing",)),
     "dandelion (paper)": partial(dandelion, variant="paper"),
     "GP with L-BFGS EI": gp_ei,
     "Optuna TPE": partial(optuna, sampler="TPESampler"),

@@ -76,6 +76,9 @@ POST   check-ins/                                       1 E E 3 3 3 3 3 3 3
 POST   check-ins/batch/                                 1 E E 3 3 3 3 3 3 3
 GET    check-ins/<uuid:pk>/                             1 M 4 M 4 3 3 3 3 4
 PUT    check-ins/<uuid:pk>/correction/                  1 M 4 3 3 3 3 3 3 3
+GET    caseload/check-ins/<uuid:pk>/disparity/          1 3 3 M 4 3 3 3 3 4
+GET    caseload/check-ins/<uuid:pk>/explanation/        1 3 3 M 4 3 3 3 3 4
+POST   caseload/check-ins/<uuid:pk>/explanation/        1 3 3 M 4 3 3 3 3 4
 GET    activities/                                      1 E E E E 3 3 3 3 E
 GET    recommendations/                                 1 M 4 3 3 3 3 3 3 3
 POST   recommendations/                                 1 E E 3 3 3 3 3 3 3

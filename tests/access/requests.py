@@ -21,6 +21,7 @@ NAMED: dict[str, Callable[[World], dict]] = {
     "trials/<slug:slug>/unblinding-requests/": lambda w: {"pk": w.objects["unblinding"].pk},
     "trials/": lambda w: {"slug": w.objects["enrolment"].trial.slug},
     "check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
+    "caseload/check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
     "recommendations/": lambda w: {"pk": w.objects["decision"].pk},
     "research/exports/": lambda w: {"pk": w.others["research_export"].pk},
     "research/exports/<uuid:pk>/approval/": lambda w: {"pk": w.others["identifiable_export"].pk},

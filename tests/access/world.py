@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from interventions.models import Activity, Decision, Version
-from mhealth.checkins.models import CheckIn
+from mhealth.checkins.models import CheckIn, DisparityReport, Explanation
 from mhealth.outcomes import services as outcomes
 from mhealth.outcomes.models import InstrumentVersion, Response
 from mhealth.people.models import ConsentDocument, Device, Participant, StudyMember, User
@@ -24,6 +24,9 @@ from tests.outcomes import instruments
 from tests.trials import factories as trial_factories
 
 PLANTED = "planted-by-ada"
+PASSAGE = {"start_s": 0.0, "end_s": 2.5, "face": "happiness", "face_probability": 0.8, "voice": "sadness"} | {
+    "voice_probability": 0.7, "divergence_bits": 0.6, "score": 2.0, "p_value": 0.01, "alert": True
+}  # fmt: skip
 
 
 @dataclass
@@ -97,6 +100,10 @@ def add_checkins(world: World) -> None:
         status="done",
         finished_at=timezone.now(),
     )
+    report = DisparityReport(check_in=world.objects["check_in"], score=2.0, p_value=0.01, models_used="face+voice")
+    report.seal({"comparison": {"overall": PASSAGE, "passages": [PASSAGE]}, "rewritten": None})
+    report.save()
+    Explanation.objects.create(check_in=world.objects["check_in"], status="done")
 
 
 def add_trials(world: World) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion.bench import face, face_methods
+from emotion.bench import face, face_methods, fer_package
 from emotion.data import ckplus
 from emotion.data.clips import DataMissing
+from emotion.data.fer2013 import Faces
 from emotion.estimate import EMOTIONS
 
 
@@ -111,3 +112,66 @@ def test_a_peer_gets_as_many_rounds_as_the_budget_buys_and_keeps_them_when_resum
     assert rounds() == 600 // (2 * face_methods.ROUND_STEPS)
     monkeypatch.setattr(face_methods, "BUDGET_CPU_S", 6000.0)
     assert rounds() == 600 // (2 * face_methods.ROUND_STEPS)
+
+
+def test_the_svm_is_the_one_that_liblinear_finds():
+    import torch
+    from sklearn.svm import LinearSVC
+
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(300, 12)).astype(np.float32)
+    labels = (inputs @ rng.normal(size=(12, 3)) + rng.normal(size=(300, 3)) + [1, 0, -1]).argmax(1)
+    coef, intercept = face_methods.linear_svm(torch.from_numpy(inputs), torch.from_numpy(labels), 0.03)
+    theirs = LinearSVC(C=0.03, class_weight="balanced", dual=False, tol=1e-8).fit(inputs, labels)
+
+    assert coef.numpy() == pytest.approx(theirs.coef_, abs=1e-3)
+    assert intercept.numpy() == pytest.approx(theirs.intercept_, abs=1e-3)
+
+
+def test_a_fitted_peer_answers_the_same_when_read_again(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = np.arange(140) % 7
+    images = (rng.integers(0, 60, (140, 48, 48)) + 25 * labels[:, None, None]).astype(np.uint8)
+    faces = Faces(images, labels, np.eye(7, dtype=int)[labels] * 10, np.zeros(140, int), np.arange(140))
+    monkeypatch.setattr(face_methods, "BUDGET_CPU_S", 0.1)
+    monkeypatch.setattr(face_methods, "ROUND_STEPS", 1)
+    for method in ("hog_svm", "cnn112"):
+        answer, _ = face_methods.METHODS[method](faces, faces, tmp_path / method, 0)
+
+        again = face_methods.read_fitted(method, tmp_path / method)
+        assert again(images[:20]) == pytest.approx(answer(images[:20]), abs=1e-5)
+
+
+def test_the_package_s_pooling_pads_as_tensorflow_does():
+    """An even side is padded by one at its end only, an odd one on both ends."""
+    import torch
+
+    row = torch.arange(6.0).expand(1, 1, 6, 6)
+    assert fer_package.pooled(row)[0, 0, 0].tolist() == [2, 4, 5]
+    row = torch.arange(5.0).expand(1, 1, 5, 5)
+    assert fer_package.pooled(row)[0, 0, 0].tolist() == [1, 3, 4]
+
+
+def test_the_package_s_pictures_are_whole_grey_values_from_minus_one_to_one():
+    import torch
+
+    faces = torch.zeros(1, 1, 48, 48)
+    faces[..., 24:] = 255
+    ready = fer_package.prepared(faces)
+
+    assert ready.shape == (1, 1, 64, 64)
+    assert (ready.min(), ready.max()) == (-1, 1)
+    grey = (ready + 1) * 127.5
+    assert (grey - grey.round()).abs().max() < 1e-3
+
+
+def test_peers_that_were_fitted_on_fer2013_stand_in_the_table_of_ckplus(data):
+    figures = {"n": 9, "accuracy": 0.5, "uar": 0.25}
+    ours = {"bench": "E4", "method": "compact_face", "data": "fer2013 to ckplus", "seed": 0}
+    ours |= {"ckplus": {**figures, "uar_interval_95": [0.2, 0.3]}}
+    peer = {"bench": "E4", "method": "fer_package", "data": "fer2013", "seed": 0, "ckplus": ours["ckplus"]}
+    peer |= {"validation": figures, "public": {}, "settings": {"seen": "learned the tenth"}}
+    text = face.report([ours, peer], 8, data)
+
+    assert "| `fer_package` | 9 | 50.0 | 25.0 | 20.0 to 30.0 |" in text
+    assert "`fer_package`: learned the tenth." in text

@@ -7,11 +7,12 @@ import pytest
 from emotion import voice_corpus
 from emotion.bench import voice, voice_data, voice_report
 from emotion.bench.cells import Cell
-from emotion.bench.voice_methods import Published
+from emotion.bench.voice_methods import Published, PublishedBatches
 from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.estimate import EMOTIONS
 from emotion.voice_corpus import Corpus
+from emotion.voice_training import Recipe
 from tests.emotion.voices import voice as speech
 
 EIGHT = voice_data.RAVDESS_CLASSES
@@ -143,6 +144,22 @@ def test_padding_stays_zero_after_scoring_against_a_baseline():
     assert not inputs[0, 50:].any()
     assert inputs[1].unique().tolist() == [-1.0]
     assert real.tolist() == [50, 120]
+
+
+def test_a_peer_reads_a_clip_against_others_of_its_person_or_against_everybody():
+    corpus = corpus_of(["ravdess-01", "ravdess-02"], EIGHT, each=2)
+    first = corpus.people == "ravdess-01"
+    vectors = np.where(first, 10.0, -10.0)[None, :, None] * np.ones((1, len(first), 162))
+    moments = np.stack([vectors, vectors**2], axis=2)
+    batches = PublishedBatches(Published(corpus, vectors, moments, None), np.arange(len(first)), Recipe(batch=8))
+    rng = np.random.default_rng(0)
+    means = np.array([batches.baseline(0, 0, rng)[0, 0] for _ in range(200)])  # the first row is of ravdess-01
+
+    assert 0.3 < (means == 0).mean() < 0.7  # half the time the population's, which lies between the two
+    assert (means >= 0).all()
+    assert 5 < means.max() < 10  # towards the person, and shrunken
+    inputs, steps, targets = next(iter(batches(rng)))
+    assert (inputs.shape, steps, targets.shape) == ((8, 162), None, (8, 8))
 
 
 def line(method, fold, people, seed=0):

@@ -162,7 +162,7 @@ def voice_model(tmp_path):
     network.population_mean_db.fill_(-30.0)
     network.population_deviation_db.fill_(10.0)
     path = tmp_path / "voice.safetensors"
-    card = {"network": "compact_voice", "band": None, "temperature": 1.0, "prior_clips": 1.0}
+    card = {"network": "compact_voice", "band": None, "temperature": 1.0, "prior_clips": 1.0, "features": 320}
     checkpoint.save(path, network.state_dict(), {**card, "abstention": {"threshold": 0.0}})
     return path
 

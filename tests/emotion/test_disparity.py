@@ -41,7 +41,8 @@ def test_the_null_is_drawn_to_a_person_whose_face_and_voice_always_differ():
     population = Null(tuple(np.linspace(0, 1, 99)))
     person = population.knowing([2.0] * 20)
     assert population.p_value(1.5) == pytest.approx(0.01)
-    assert person.p_value(1.5) == pytest.approx(0.5 * 0.01 + 0.5 * 1.0)
+    assert person.shift == pytest.approx(0.5 * (2.0 - 0.5))
+    assert person.p_value(1.5) == population.p_value(1.5 - 0.75)
     assert Null.from_json(json.loads(json.dumps(person.to_json()))) == person
 
 
@@ -54,10 +55,7 @@ def test_each_window_of_the_voice_is_read_by_itself():
     rate = 1000
     samples = np.concatenate([np.full(2500, 0.1), np.full(2500, 0.5)])
 
-    def predict(data):
-        import soundfile
-
-        loud, _ = soundfile.read(io.BytesIO(data))
+    def predict(loud):
         return None if loud.min() != loud.max() else saying("anger" if loud[0] > 0.3 else "sadness")
 
     found = voice_windows(samples, rate, predict)
@@ -107,7 +105,8 @@ def test_the_report_tells_the_strongest_passages_once_and_is_no_diagnosis(passag
 
 def test_every_figure_of_the_sentences_stands_in_the_table(passages):
     told = report(passages)
-    cells = {f"{float(c):.2f}" for row in csv.reader(io.StringIO(told.table())) for c in row if c[:1].isdigit()}
+    numbers = [float(c) for row in csv.reader(io.StringIO(told.table())) for c in row if c[:1].isdigit()]
+    cells = {f"{number:.{digits}f}" for number in numbers for digits in (2, 3)}
     for sentence in told.sentences[1:-1]:
         for word in sentence.replace("(", " ").replace(")", " ").replace(";", " ").replace(",", " ").split():
             if word[0].isdigit():
@@ -191,3 +190,18 @@ def test_without_a_usable_answer_the_templates_stand(model):
         rewrite(GIVEN, address, model="local")
     with pytest.raises(NoAnswer, match="must begin with"):
         rewrite(GIVEN, "file:///etc/passwd", model="local")
+
+
+def test_the_figure_draws_windows_and_the_table_the_whole_recording_as_well(passages, monkeypatch, tmp_path):
+    from importlib import import_module
+
+    from emotion.disparity import Comparison, report_on
+
+    drawn = []
+    monkeypatch.setattr(
+        import_module("emotion.disparity.report"), "_draw", lambda axes, shown, told: drawn.extend(shown)
+    )
+    whole = report_on(Comparison(passages[0], passages))
+    whole.figure(tmp_path / "timeline.png")
+    assert drawn == list(passages)
+    assert len(whole.table().splitlines()) == 1 + 1 + len(passages)

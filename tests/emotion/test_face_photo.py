@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from emotion import photo, torchvision_ops
+from emotion import face, photo, torchvision_ops
+from emotion.bench import speed
+from emotion.bench.pictures import HEAD_AND_SHOULDERS
 from emotion.face import FaceRecogniser
 from emotion.photo import UnusablePhoto
 
@@ -200,3 +202,33 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("django", "mh
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_decoded_photo_remembers_how_far_it_was_reduced():
+    photo_of_12_megapixels, small = (as_jpeg(Image.new("RGB", size)) for size in ((4000, 3000), (800, 600)))
+
+    assert photo.decode(photo_of_12_megapixels).size == (1000, 750)
+    assert photo.reduction(photo.decode(photo_of_12_megapixels)) == 4
+    assert photo.reduction(photo.decode(small)) == 1
+    assert photo.reduction(Image.new("RGB", (9, 9))) == 1  # never decoded
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 4.0, 1.37])
+def test_a_reduced_photo_is_searched_on_the_scales_of_the_whole_one(factor):
+    """The whole photo is visited at faces of 20, 20 / .709, 20 / .709² … pixels."""
+    size = face.on_usual_scale(90.0, factor)
+    steps = np.log(size * factor / 20) / np.log(1 / 0.709)
+
+    assert steps == pytest.approx(round(steps), abs=1e-9)
+    assert size <= 90 < size / 0.709
+
+
+def test_a_photo_reduced_while_decoding_gives_the_box_of_the_whole_one(recogniser, portrait):
+    picture = Image.new("RGB", (1600, 1600), (90, 110, 120))
+    picture.paste(portrait.crop(HEAD_AND_SHOULDERS).resize((1300, 1300)), (150, 200))
+    decoded = photo.decode(as_jpeg(picture))
+    [found] = recogniser.detector.find(decoded)
+
+    whole, _ = speed.stock_detector().detect(picture)
+    assert decoded.size == (800, 800)
+    assert speed.overlap(2 * found.box, np.array(whole[0], float)) > 0.95

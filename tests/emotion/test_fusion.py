@@ -246,3 +246,29 @@ def test_systematic_confusions_of_everybody_are_mapped_where_that_foretells_othe
     logits = rng.normal(0, 1, (3000, 7)) + 1.5 * np.eye(7)[truth]
     honest = np.exp(1.5 * logits) / np.exp(1.5 * logits).sum(1, keepdims=True)
     assert not fit_population({"face": honest}, truth, PEOPLE).maps
+
+
+def test_modalities_that_repeat_each_other_are_mapped_together_and_count_once():
+    """An echo of the face beside it: hearing the same twice adds nothing."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(7, size=1500)
+    said = np.where(rng.random(1500) < 0.35, rng.integers(7, size=1500), np.where(truth == 6, 2, truth))
+    face = 0.6 * np.eye(7)[said] + 0.4 * rng.dirichlet(np.ones(7), 1500)
+    own = np.where(rng.random(1500) < 0.4, rng.integers(7, size=1500), truth)
+    voice = 0.5 * np.eye(7)[own] + 0.5 * rng.dirichlet(np.ones(7), 1500)
+
+    population = fit_population({"echo": face, "face": face, "voice": voice}, truth, PEOPLE[:1500])
+    without = fit_population({"face": face, "voice": voice}, truth, PEOPLE[:1500])
+    fear = {"face": Estimate(face[0] * 0 + np.eye(7)[2] * 0.6 + 0.4 / 7, 1.0, "t"), "voice": estimate("anger", 0.6)}
+    echoed = fuse({**fear, "echo": fear["face"]}, population=population)
+
+    assert echoed.probabilities == pytest.approx(fuse(fear, population=without).probabilities, abs=0.1)
+
+
+def test_maps_that_few_people_suggest_are_not_believed():
+    """Four people with fifteen clips each: the larger half of their misreadings is chance."""
+    rng = np.random.default_rng(1)
+    truth = rng.integers(7, size=60)
+    logits = rng.normal(0, 1, (60, 7)) + 1.5 * np.eye(7)[truth]
+    face = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert not fit_population({"face": face}, truth, np.repeat(np.arange(4), 15)).maps

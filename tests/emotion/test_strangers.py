@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from emotion import checkpoint, speechlike, strangers
-from emotion.bench import strange_things
+from emotion.bench import real_things, strange_things
+from emotion.bench import strangers as bench
 from emotion.face import FaceRecogniser
 from emotion.features import SAMPLE_RATE_HZ, log_mel
 from emotion.recording import extract, prepare
@@ -123,3 +125,37 @@ def test_a_made_sound_is_the_same_for_the_same_seed(family):
     assert np.array_equal(made, strange_things.sound(family, 1, seed=3))
     assert np.abs(made).max() == pytest.approx(0.3, abs=1e-4)
     assert np.isfinite(made).all()
+
+
+@pytest.fixture
+def sample_pictures(tmp_path, monkeypatch):
+    """scikit-image's pictures in small: photographs are light, LFW's faces dark, its other pieces grey."""
+    names = [name for family in real_things.PHOTOS.values() for name in family]
+    for name in names:
+        Image.new("RGB", (90, 60), (200, 200, 200)).save(tmp_path / name)
+    pieces = np.repeat([0.1, 0.5], real_things.LFW_FACES)[:, None, None] * np.ones((25, 25))
+    np.save(tmp_path / "lfw_subset.npy", pieces)
+    monkeypatch.setattr(real_things, "folder", lambda: tmp_path)
+
+
+def test_real_strangers_are_cut_from_photographs_and_lfw_s_faces_are_none_of_them(sample_pictures):
+    found = real_things.strangers(0)
+
+    assert {faces.shape[1:] for faces in found.values()} == {(48, 48)}
+    assert len(found["printed pages"]) == 2 * real_things.CROPS
+    assert (found["a cat"] == 200).all()
+    assert (found["pieces of LFW's photos"] == 128).all()
+    assert (real_things.people() == 26).all()
+
+
+def test_the_table_of_real_pictures_gives_the_mean_of_families_and_what_it_costs():
+    shares = {
+        "a cat": {"energy": 0.5, "ours, as served": 1.0},
+        "printed pages": {"energy": 0.1, "ours, as served": 0.8},
+    }
+    line = {"method": "all", "data": bench.REAL, "refused": shares, "n": {"a cat": 25, "printed pages": 50}}
+    told = bench._real_table({**line, "false_refusals_lfw": {"energy": 0.04, "ours, as served": 0.2}})
+
+    assert "| printed pages (50) | 10 | 80 |" in told
+    assert "| **mean of families** | **30.0** | **90.0** |" in told
+    assert "| false refusals, LFW's faces | 4 | 20 |" in told

@@ -1,6 +1,8 @@
 """A clip is read frame by frame, and in the decoder's child alone is it taken apart."""
 
 import io
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,32 @@ def encoded(portrait, seconds=3, rate=5, sound=True):
             container.mux(sounds.encode(frame))
             container.mux(sounds.encode())
     return out.getvalue()
+
+
+def encoded_by_program(portrait, seconds=3):
+    """The same by the program `ffmpeg`, for where PyAV is not."""
+    program = shutil.which("ffmpeg") or pytest.skip("needs the program ffmpeg")
+    still = np.asarray(Image.fromarray(portrait).resize((256, 256))).tobytes()
+    pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "256x256", "-r", "5", "-i", "pipe:0"]
+    sounds = ["-f", "lavfi", "-t", str(seconds), "-i", "sine=frequency=220:sample_rate=16000"]
+    out = ["-c:v", "mpeg4", "-q:v", "3", "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "pipe:1"]
+    command = [program, "-loglevel", "error", *pictures, *sounds, *out]
+    return subprocess.run(command, input=still * 5 * seconds, capture_output=True, check=True).stdout
+
+
+def test_the_program_gives_the_same_as_the_library_would(portrait):
+    clip = video._with_program(encoded_by_program(portrait))
+    assert [frame.shape for frame in clip.frames] == [(256, 256, 3)] * 3
+    assert clip.samples.size / clip.rate_hz == pytest.approx(3, abs=0.15)
+    assert np.abs(clip.frames[0].astype(int) - np.asarray(Image.fromarray(portrait).resize((256, 256)))).mean() < 12
+
+
+def test_the_program_refuses_what_is_too_long_or_has_no_picture(portrait):
+    whole = encoded_by_program(portrait)
+    for data, code in ((whole[:300], "no_picture"), (encoded_by_program(portrait, 63), "too_long")):
+        with pytest.raises(UnusableVideo) as refusal:
+            video._with_program(data)
+        assert refusal.value.code == code
 
 
 @pytest.fixture

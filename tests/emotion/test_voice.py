@@ -7,10 +7,11 @@ import pytest
 import soxr
 import torch
 from scipy import signal
+from scipy.special import softmax
 
 from emotion import checkpoint
 from emotion.features import log_mel
-from emotion.networks.compact_voice import CompactVoice, standardise
+from emotion.networks.compact_voice import FEATURES, CompactVoice
 from emotion.recording import BAND_PASS_HZ, MESSAGES, UnusableRecording, band_pass, prepare, squared_gain
 from emotion.voice import VoiceBaseline, VoiceRecogniser
 from tests.emotion.voices import voice, wav
@@ -21,6 +22,7 @@ CARD = {
     "band": "wide",
     "temperature": 1.0,
     "prior_clips": 8.0,
+    "features": FEATURES,
     "abstention": {"threshold": 0.0},
 }
 
@@ -42,9 +44,8 @@ def path(tmp_path_factory):
 def answer_differently(network):
     """Random weights hardly tell sounds apart: centre the head on one voice, so that differences show."""
     spectrum = torch.from_numpy(log_mel(prepare(wav(voice())).samples))[None]
-    usual = standardise(spectrum, network.population_mean_db, network.population_deviation_db)
     network.head.weight.mul_(200)
-    network.head.bias.copy_(-network.head.weight @ network.eval().embed(usual)[0])
+    network.head.bias.copy_(-network.head.weight @ network.eval().embed(spectrum)[0])
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_a_baseline_of_nothing_is_the_population_and_more_clips_count_more(recog
     usual = recogniser.predict(clip)
     others = [wav(voice(pitch_hz=200, seed=i)) for i in range(8)]
 
-    nothing = recogniser.predict(clip, VoiceBaseline.of([]))
+    nothing = recogniser.predict(clip, VoiceBaseline.pooled([]))
     one = recogniser.predict(clip, recogniser.baseline(others[:1]))
     eight = recogniser.predict(clip, recogniser.baseline(others))
 
@@ -170,21 +171,28 @@ def test_a_baseline_of_nothing_is_the_population_and_more_clips_count_more(recog
     assert eight.details["baseline_clips"] == 8
 
 
-def test_a_baseline_moves_from_the_population_to_the_person_by_its_share():
-    person = VoiceBaseline(clips=8, mean_db=np.full(40, -30.0), mean_square_db=np.full(40, 900.0 + 100))
+def test_a_baseline_moves_from_everybody_to_the_person_by_its_share():
+    person = np.array([2.0, -4.0])
 
-    mean, deviation = person.shrunken(np.full(40, -40.0), np.full(40, 10.0), prior_clips=8)
+    assert VoiceBaseline(8, person, "this").shrunken(prior_clips=8) == pytest.approx([1.0, -2.0])
+    assert VoiceBaseline(24, person, "this").shrunken(prior_clips=8) == pytest.approx([1.5, -3.0])
 
-    assert mean == pytest.approx(np.full(40, -35.0))
-    # Half of each: mean squares 1000 and 1700, minus the square of the new mean.
-    assert deviation == pytest.approx(np.full(40, np.sqrt(1350 - 35**2)))
+
+def test_what_is_usual_for_a_voice_says_nothing(recogniser, path):
+    """Where very many clips of a person sound like this one, what is left is the network's answer to nothing."""
+    clip = wav(voice(rise=0.5))
+    usual = VoiceBaseline.from_json({**recogniser.predict(clip).usual, "clips": 10**6})
+    bias = checkpoint.load_arrays(path)[0]["head.bias"]
+
+    assert recogniser.predict(clip, usual).probabilities == pytest.approx(softmax(bias), abs=0.02)
+    assert np.abs(recogniser.predict(clip).probabilities - softmax(bias)).max() > 0.05
 
 
 def test_a_stored_baseline_is_the_same(recogniser):
     baseline = recogniser.baseline([wav(voice())])
     again = VoiceBaseline.from_json(baseline.to_json())
 
-    assert difference(recogniser.predict(wav(voice()), again), recogniser.predict(wav(voice()), baseline)) == 0
+    assert difference(recogniser.predict(wav(voice()), again), recogniser.predict(wav(voice()), baseline)) < 1e-4
 
 
 def test_clips_pooled_one_by_one_are_the_baseline_of_all(recogniser):
@@ -193,8 +201,8 @@ def test_clips_pooled_one_by_one_are_the_baseline_of_all(recogniser):
     pooled, together = VoiceBaseline.pooled(told), recogniser.baseline(clips)
 
     assert pooled.clips == together.clips == 3
-    assert pooled.mean_db == pytest.approx(together.mean_db)
-    assert pooled.mean_square_db == pytest.approx(together.mean_square_db)
+    assert pooled.features == pytest.approx(together.features, rel=1e-3, abs=1e-3)
+    assert pooled.network == recogniser.version
 
 
 def test_with_a_baseline_the_estimate_without_it_is_told_too(recogniser):
@@ -206,12 +214,27 @@ def test_with_a_baseline_the_estimate_without_it_is_told_too(recogniser):
     assert recogniser.predict(clip).without_baseline is None
 
 
-def test_a_baseline_heard_through_another_filter_changes_nothing(recogniser):
+def test_a_baseline_that_another_network_or_filter_heard_changes_nothing(recogniser):
     clip = wav(voice())
-    telephone = VoiceBaseline.of([wav(voice(pitch_hz=200))], "telephone")
-    read = recogniser.predict(clip, telephone)
+    told = recogniser.predict(wav(voice(pitch_hz=200))).usual
+    older = {"clips": 1, "mean_db": [-40.0] * 40, "mean_square_db": [1700.0] * 40, "band": "wide"}
 
-    assert (difference(read, recogniser.predict(clip)), read.details["baseline_clips"]) == (0, 0)
+    def against(stored):
+        read = recogniser.predict(clip, VoiceBaseline.from_json(stored))
+        return difference(read, recogniser.predict(clip)), read.details["baseline_clips"]
+
+    for strange in ({**told, "network": "compact_voice-00000000"}, {**told, "band": "telephone"}, older):
+        assert against(strange) == (0, 0)
+    changed, clips = against(told)
+    assert (changed > 0.001, clips) == (True, 1)
+
+
+def test_clips_that_an_earlier_network_heard_are_left_out_of_a_baseline():
+    early, late = (VoiceBaseline(1, np.full(2, value), name) for value, name in ((9.0, "old"), (1.0, "new")))
+
+    pooled = VoiceBaseline.pooled([early, early, late])
+
+    assert (pooled.clips, pooled.network, pooled.features.tolist()) == (1, "new", [1.0, 1.0])
 
 
 def test_without_a_checkpoint_there_is_no_model(path, tmp_path):
@@ -232,7 +255,7 @@ def test_the_network_is_small_and_takes_any_length():
 
     assert sum(p.numel() for p in network.parameters()) == 581_885
     for frames in (16, 100, 1500):
-        assert network(torch.zeros(1, 2, 40, frames)).shape == (1, 7)
+        assert network(torch.zeros(1, 40, frames)).shape == (1, 7)
 
 
 def test_reading_a_voice_needs_no_librosa():

@@ -3,15 +3,15 @@ import pytest
 import soundfile
 import torch
 
-from emotion import voice_corpus, voice_training
+from emotion import voice_bench, voice_corpus, voice_training
 from emotion.checkpoint import load as load_checkpoint
-from emotion.data import emodb, ravdess
+from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.networks.compact_voice import standardise
 from emotion.voice import VoiceRecogniser
 from emotion.voice_corpus import Corpus
 from emotion.voice_peers import recording_leak
-from emotion.voice_training import Recipe, equalised, equaliser, split, train
+from emotion.voice_training import Recipe, split, train
 from tests.emotion.voices import voice, wav
 
 RISES = {"01": 0.0, "03": 0.6, "04": -0.3, "05": 0.3, "06": 0.9, "07": -0.5, "08": 1.3}  # emotion code: pitch contour
@@ -19,7 +19,7 @@ RISES = {"01": 0.0, "03": 0.6, "04": -0.3, "05": 0.3, "06": 0.9, "07": -0.5, "08
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """RAVDESS and EMO-DB in small: seven actors, two speakers; the pitch contour is the emotion."""
+    """RAVDESS, EMO-DB and nEMO in small: seven actors, two speakers each; the pitch contour is the emotion."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "ravdess_speech").mkdir()
     (folder / "emodb" / "first2s_16k").mkdir(parents=True)
@@ -34,13 +34,19 @@ def data(tmp_path_factory):
         for letter in "WEAFNTL":
             sound = voice(1.6, rng.uniform(110, 200), noise=3e-4, seed=int(rng.integers(1e6)))
             soundfile.write(folder / "emodb" / "first2s_16k" / f"{speaker}a01{letter}a.wav", sound, 16_000)
+    (folder / "nemo" / "samples").mkdir(parents=True)
+    (folder / "nemo" / "data.tsv").write_text("speaker_id\tgender\nEB0\tfemale\nKD0\tmale\n")
+    for speaker in ("EB0", "KD0"):
+        for label in nemo.LABELS:
+            sound = voice(1.6, rng.uniform(110, 200), noise=3e-4, seed=int(rng.integers(1e6)))
+            soundfile.write(folder / "nemo" / "samples" / f"{speaker}_{label}_1.ogg", sound, 16_000)
     return folder
 
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return out, train(data, out, folds=1, recipe=Recipe(epochs=3, batch=16))
+    return out, train(data, out, folds=1, recipe=Recipe(epochs=3, batch=16, group=4))
 
 
 def test_labels_people_and_sexes_come_from_the_file_names(data):
@@ -78,7 +84,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_did(run, data, tmp_path,
             raise KeyboardInterrupt
         return whole(self, rng)
 
-    settings = {"folds": 0, "recipe": Recipe(epochs=3, batch=16)}
+    settings = {"folds": 0, "recipe": Recipe(epochs=3, batch=16, group=4)}
     monkeypatch.setattr(voice_training.Batches, "__call__", cut_short)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path, **settings)
@@ -95,16 +101,21 @@ def test_the_network_learns_what_the_contour_means(data, tmp_path):
     corpus = voice_corpus.load(ravdess.clips(data / "ravdess_speech"), tmp_path)
     judged = np.flatnonzero(np.isin(corpus.people, ["ravdess-02", "ravdess-05"]))
     fit_rows = np.flatnonzero(~np.isin(corpus.people, ["ravdess-02", "ravdess-05"]))
-    recipe = Recipe(epochs=14, batch=16, mixup=0.0)
+    recipe = Recipe(epochs=14, batch=16, group=4, mixup=0.0)
 
     network, _ = voice_training.fit_network(corpus, fit_rows, judged, recipe=recipe, folder=tmp_path / "net", seed=0)
-    said = voice_training.predict(network, corpus, judged, voice_corpus.population_moments(corpus, fit_rows))
+    said = voice_bench.decide(network, voice_bench.embed(network, corpus, judged))
 
     assert (said.argmax(1) == corpus.labels[judged]).mean() > 0.4
 
 
 def test_nobody_is_on_two_sides():
-    people = np.repeat([ravdess.person(a) for a in range(1, 21)] + [f"emodb-{s}" for s in ("03", "08", "09", "10")], 3)
+    people = np.repeat(
+        [ravdess.person(a) for a in range(1, 21)]
+        + [f"emodb-{s}" for s in ("03", "08", "09", "10")]
+        + ["nemo-EB0", "nemo-MK0", "nemo-TP0"],
+        3,
+    )
     for fold in voice_training.FOLDS:
         sides = [set(people[rows]) for rows in split(people, fold, seed=0)]
         assert set.union(*sides) == set(people)
@@ -117,8 +128,8 @@ def corpus_of_lengths(lengths_s, labels):
     n = len(labels)
     clips = [Clip(None, "anger", f"ravdess-{i % 5:02d}", "ravdess", "male") for i in range(n)]
     rng = np.random.default_rng(0)
-    spectra = [[rng.normal(-40, 10, (40, 120 + i)).astype(np.float16) for i in range(n)]]
-    moments = np.array([[voice_corpus.spectral_moments(s) for s in spectra[0]]])
+    spectra = [[rng.normal(-40, 10, (40, 120 + i)).astype(np.float16) for i in range(n)]] * len(voice_corpus.SPEEDS)
+    moments = np.array([[voice_corpus.spectral_moments(s) for s in row] for row in spectra])
     return Corpus(clips, spectra, moments, np.zeros((1, n, 240)), labels, np.column_stack([lengths_s] * 2), {})
 
 
@@ -135,12 +146,24 @@ def test_the_leak_detector_finds_a_leak_in_the_durations_and_nothing_without_one
 
 def test_every_recording_of_a_batch_is_cut_to_one_length():
     corpus = corpus_of_lengths(np.ones(40), np.arange(40) % 7)
-    batches = voice_training.Batches(corpus, np.arange(40), Recipe(batch=8, crop_frames=(50, 300)))
+    batches = voice_training.Batches(corpus, np.arange(40), Recipe(batch=8, group=4, crop_frames=(50, 300)))
     lengths = {inputs.shape[-1] for inputs, _ in batches(np.random.default_rng(0))}
 
     assert batches.steps == 5
     assert len(lengths) > 1  # drawn anew for each batch, shorter and longer than the clips
     assert all(50 <= length < 300 for length in lengths)
+
+
+def test_a_group_is_one_person_and_nobody_is_left_out():
+    corpus = corpus_of_lengths(np.ones(43), np.arange(43) % 7)  # persons 0 to 2 have nine clips, 3 and 4 eight
+    batches = voice_training.Batches(corpus, np.arange(43), Recipe(group=4))
+    few = voice_training.Batches(corpus, np.arange(10), Recipe(group=4))  # two clips of each
+
+    groups = batches.groups(np.random.default_rng(0))
+
+    assert [len(set(corpus.people[rows])) for rows in groups] == [1] * 10
+    assert len(set(np.concatenate(groups))) == 40
+    assert {corpus.people[rows[0]] for rows in few.groups(np.random.default_rng(0))} == set(corpus.people)
 
 
 def test_a_short_clip_is_repeated_and_a_long_one_cut():
@@ -153,13 +176,12 @@ def test_a_short_clip_is_repeated_and_a_long_one_cut():
     assert (np.diff(cut[0]) == 1).all()
 
 
-def test_an_equaliser_moves_the_baseline_as_it_moves_the_sound():
-    rng = np.random.default_rng(0)
-    spectrum = rng.normal(-30, 5, (40, 200))
-    curve = equaliser(1, 40, 3.0, rng)[0]
+def test_clips_of_a_group_are_heard_through_nearly_one_microphone():
+    corpus = corpus_of_lengths(np.ones(40), np.arange(40) % 7)
+    batches = voice_training.Batches(corpus, np.arange(40), Recipe(group=4))
+    curves = batches.equalisers(400, np.random.default_rng(0)).reshape(100, 4, 40)
 
-    expected = voice_corpus.spectral_moments(spectrum + curve[:, None])
-    assert equalised(voice_corpus.spectral_moments(spectrum), curve) == pytest.approx(expected, rel=1e-6)
+    assert curves.std(axis=1).mean() < curves.mean(axis=1).std(axis=0).mean() / 2
 
 
 def test_no_microphone_can_shift_the_second_view():

@@ -46,6 +46,7 @@ def test_an_instrument_is_read_as_a_questionnaire_in_my_language(ada, ben, phone
     assert (answer.status_code, answer["Content-Type"], answer["Content-Language"]) == (200, FHIR, "de")
     body = well_formed(answer)
     assert (body["url"], body["version"]) == ("urn:mhealth:fhir:Questionnaire:dass21", "1")
+    assert body["extension"] == [{"url": "urn:mhealth:fhir:translation-not-validated", "valueBoolean": True}]
     assert [item["type"] for item in body["item"]] == ["display"] + ["choice"] * 21
     assert body["item"][21]["text"] == "Statement 21 (de)"
     options = [each["valueCoding"] for each in body["item"][1]["answerOption"]]
@@ -86,7 +87,7 @@ def test_answers_sent_as_fhir_are_screened_and_judged_by_their_window(ada, phone
     assert kept.json()["stored"] is True
     read = phone(ada).get(f"{URL}QuestionnaireResponse/{too_early.pk}/").json()
     said = {each["url"].rpartition(":")[2]: each["valueBoolean"] for each in read["extension"]}
-    assert said == {"in-window": False}
+    assert said == {"in-window": False, "translation-not-validated": True}
     response = Response.objects.get()
     assert (response.why_out, response.language) == ("too_early", "de")
     assert RiskEvent.objects.get().participant == ada, "out of the window, and screened all the same"

@@ -46,15 +46,19 @@ def test_the_law_is_that_of_the_decision_layer():
     assert found[0] == pytest.approx(thompson_probabilities(mean[0], sd[0], 20_000, 1), abs=0.015)
 
 
-def test_a_further_column_is_that_of_the_reward_head(world):
-    head = RewardHead(world.activities, RewardConfig(blocks=("emotion",)), extra_names=["clinicians"])
+def test_what_clinicians_made_an_activity_for_reaches_everybody_at_once_as_it_reaches_the_reward_head(world):
     rules, cohort = bandits.Rules(world), world.cohort(4, SEED)
-    engine = MixedEffects(head, 4, further=rules.column)
-    contexts = cohort.contexts(3, np.zeros(4))
-    columns = rules.column(contexts)
-    assert (columns.sum(axis=(1, 2)) == np.where(cohort.seen[:, 3] >= 0, 4, 0)).all()
+    head = RewardHead(world.activities, RewardConfig(blocks=("emotion",), intended_sd=0.03), made_for=rules.made_for)
+    engine, contexts = MixedEffects(head, 4), cohort.contexts(3, np.zeros(4))
+    mean, sd = engine.score(contexts, np.arange(4))
     for p in range(4):
-        assert engine.features(contexts)[p] == pytest.approx(head.features(contexts[p], extra=columns[p]))
+        expected, deviation = head.score(contexts[p])
+        assert engine.features(contexts)[p] == pytest.approx(head.features(contexts[p]))
+        assert mean[p] == pytest.approx(expected - expected.mean())
+        assert sd[p] == pytest.approx(deviation)
+    fits = mean[cohort.seen[:, 3] >= 0] > 1e-9
+    assert (fits.sum(axis=1) == 4).all()  # the activities of the technique that the table names
+    assert fits.any()
 
 
 LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "ours + rules", "LinTS", "LinUCB", "popularity")

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 
-from recommender.linear import Ease, Popularity, cross_fitted_scores, folds_of
+from recommender.linear import Ease, Popularity, cross_fitted_scores, ease_weights, folds_of
 from recommender.metrics import ranking_metrics
 
 
@@ -24,6 +24,16 @@ def test_each_column_of_ease_is_a_ridge_regression_on_the_other_items(tastes):
         oracle = Ridge(alpha=7.0, fit_intercept=False).fit(tastes[:, others], tastes[:, item])
         assert weights[others, item] == pytest.approx(oracle.coef_, abs=1e-6)
         assert weights[item, item] == 0.0
+
+
+def test_items_can_be_shrunk_by_their_popularity(tastes):
+    gram, count = tastes.T @ tastes, tastes.sum(axis=0)
+    weights, shrunk = ease_weights(gram, 7.0, popularity=0.5), np.diag(7.0 * (count / count.mean()) ** 0.5)
+    for item in range(10):
+        others = np.delete(np.arange(10), item)
+        expected = np.linalg.solve((gram + shrunk)[np.ix_(others, others)], gram[others, item])
+        assert weights[others, item] == pytest.approx(expected)
+    assert ease_weights(gram, 7.0, popularity=0.0) == pytest.approx(Ease(7.0).fit(tastes).weights_)
 
 
 def test_ease_recommends_within_the_group_and_popularity_does_not_know_groups(tastes):

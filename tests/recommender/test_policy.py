@@ -119,8 +119,31 @@ def test_every_policy_replays_bit_for_bit_from_json(seed):
 
 def test_a_decision_made_on_another_day_still_comes_out_the_same():
     choice = choose(seed=20261121)
-    assert (choice.activity, choice.reason) == ("a1", "sent")
-    assert choice.probabilities == (0.03682, 0.047479999999999994, 0.08684, 0.22132000000000002, 0.6075400000000001)
+    assert (choice.activity, choice.reason) == ("a2", "sent")
+    assert choice.probabilities == (0.036, 0.036, 0.036, 0.036, 0.8560000000000001)
+
+
+def test_a_decision_made_before_draws_had_a_spread_still_comes_out_the_same():
+    record = through_json(choose(seed=20261121, config=replace(CONFIG, spread=1.0)))
+    assert record["activity"] == "a1"
+    law = [0.03682, 0.047479999999999994, 0.08684, 0.22132000000000002, 0.6075400000000001]  # as written in format 1
+    former = {**record, "format": 1, "config": {k: v for k, v in record["config"].items() if k != "spread"}}
+    assert former["probabilities"] == law
+    assert policy.differences(former) == []
+    assert policy.differences({**former, "probabilities": law[::-1]}) == ["probabilities"]
+    assert PolicyConfig.from_dict(former["config"]).spread == 1.0
+
+
+def test_a_smaller_spread_takes_more_of_the_best_and_leaves_everybody_their_share_of_chance():
+    wide, narrow, greedy = (choose(config=replace(CONFIG, spread=s)).probabilities for s in (1.0, 0.3, 0.0))
+    assert wide[-1] < narrow[-1] < greedy[-1] == pytest.approx(0.82 + 0.18 / 5)
+    assert min(greedy) == pytest.approx(0.18 / 5)
+    order = ["a4", "a2"]
+    unmoved = [
+        policy.clinician_order(candidates=candidates(5), order=order, seed=1, config=replace(CONFIG, spread=s))
+        for s in (1.0, 0.3)
+    ]
+    assert unmoved[0].probabilities == unmoved[1].probabilities
 
 
 def test_an_altered_record_is_found_out():
@@ -131,7 +154,7 @@ def test_an_altered_record_is_found_out():
 
 
 @pytest.mark.parametrize(
-    "damage", [{"format": 2}, {"policy": "oracle"}, {"config": None}, {"scores": [1.0]}, {"seed": -1}]
+    "damage", [{"format": 3}, {"policy": "oracle"}, {"config": None}, {"scores": [1.0]}, {"seed": -1}]
 )
 def test_a_record_that_cannot_be_decided_again_is_refused(damage):
     with pytest.raises(UnreplayableRecord):
@@ -145,7 +168,7 @@ def test_unusable_inputs_are_refused():
             policy.decide(candidates=two, scores=scores, scores_sd=sd, seed=1, config=CONFIG)
     with pytest.raises(InvalidDecision, match="more than once"):
         policy.decide(candidates=two[:1] * 2, scores=[1, 1], scores_sd=[1, 1], seed=1, config=CONFIG)
-    for setting in ({"epsilon": 0.0}, {"send_low": 0.0}, {"update_rule": "whenever"}, {"draws": 0}):
+    for setting in ({"epsilon": 0.0}, {"send_low": 0.0}, {"update_rule": "whenever"}, {"draws": 0}, {"spread": -1.0}):
         with pytest.raises(InvalidDecision):
             PolicyConfig(**setting)
 

@@ -6,9 +6,7 @@ import pytest
 from recommender.bench.films import corrected_t, held_out
 from recommender.linear import Ease, Popularity
 from recommender.metrics import ranking_metrics, top
-from recommender.ratings import ImplicitAls, ItemKnn, MultVae, Slim
-
-SMALL_VAE = MultVae(16, 4, epochs=60, learning_rate=0.01, batch=40)
+from recommender.ratings import ImplicitAls, ItemKnn, MultVae, RecVae, Slim
 
 
 def two_tastes(users=80, items=16, seed=0):
@@ -26,8 +24,9 @@ def two_tastes(users=80, items=16, seed=0):
         Slim(0.5, 5.0),
         ImplicitAls(4),
         MultVae(16, 4, epochs=60, learning_rate=0.01, batch=20),
+        RecVae(hidden=16, latent=4, epochs=20, learning_rate=0.01, batch=20),
     ],
-    ids=["ease", "knn", "slim", "ials", "mult-vae"],
+    ids=["ease", "knn", "slim", "ials", "mult-vae", "rec-vae"],
 )
 def test_people_who_were_not_fitted_get_what_their_like_took_up(model):
     model.fit(two_tastes())

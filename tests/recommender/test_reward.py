@@ -1,10 +1,12 @@
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
 from recommender.catalogue import Activity, Outcome
 from recommender.context import COLUMNS, EMOTIONS, Context, stack
-from recommender.reward import OutcomeModel, RewardConfig, RewardDefinition, RewardHead, Row
+from recommender.reward import INTENDED, OutcomeModel, RewardConfig, RewardDefinition, RewardHead, Row
 from tests.recommender.worlds import catalogue, log, mood
 
 UNIFORM = dict.fromkeys(EMOTIONS, 1 / 7)
@@ -28,10 +30,10 @@ def dense_posterior(head, people):
     d, q, u = len(head.names_), len(head.person_variance), len(people)
     x, y, noise = [], [], []
     for p, rows in people.items():
-        for row in rows:
-            shared, own = head._row_features(row)
+        shared, own, _, _ = head._design(rows)
+        for row, mine, likes in zip(rows, shared, own, strict=True):
             line = np.zeros(d + q * u)
-            line[:d], line[d + q * p : d + q * (p + 1)] = shared, own
+            line[:d], line[d + q * p : d + q * (p + 1)] = mine, likes
             x.append(line)
             y.append(row.reward)
             noise.append(head.config.noise**2 + row.reward_variance)
@@ -56,16 +58,69 @@ def test_rank_one_updates_equal_a_fit_that_has_seen_the_deliveries():
     people = rows_of()
     before = {p: rows[:-2] if p == 3 else rows for p, rows in people.items()}
     late = RewardHead(catalogue()).fit(before).personal(in_fit=before[3], since=people[3][-2:])
+    one_by_one = RewardHead(catalogue()).fit(before).personal(in_fit=before[3])
+    for row in people[3][-2:]:
+        one_by_one.update(row)
     full = RewardHead(catalogue()).fit(people).personal(in_fit=people[3])
-    assert late.mean == pytest.approx(full.mean, abs=1e-9)
-    assert late.covariance == pytest.approx(full.covariance, abs=1e-9)
+    for person in (late, one_by_one):
+        assert person.mean == pytest.approx(full.mean, abs=1e-9)
+        assert person.covariance == pytest.approx(full.covariance, abs=1e-9)
+
+
+def test_what_each_delivery_added_sums_to_what_a_person_differs_by():
+    people = rows_of()
+    head = RewardHead(catalogue()).fit({p: rows for p, rows in people.items() if p != 3})
+    person = head.personal(in_fit=people[4][:2], since=people[3])
+    nobody = np.concatenate([head.mean_, np.zeros(len(head.person_variance))])
+    assert person.influence.shape == (8, len(nobody))
+    assert person.mean == pytest.approx(nobody + person.influence.sum(axis=0), abs=1e-12)
+    again = head.personal(in_fit=people[4][:2], since=people[3][:-1])
+    assert person.influence[:-1] != pytest.approx(again.influence, abs=1e-6)  # each speaks beside all others
+
+
+def test_features_of_a_delivery_are_those_of_its_activity_less_their_mean_under_the_law():
+    some = [replace(a, tags=("for:fear",)) if i == 2 else a for i, a in enumerate(catalogue())]
+    head = RewardHead(some, RewardConfig(intended_sd=0.03))
+    for row in rows_of()[0]:
+        phi = head.features(row.context)
+        x, z, y, noise = head._design([row])
+        assert x[0] == pytest.approx(phi[row.activity] - row.law @ phi + head.baseline(row.context))
+        own = head.own_features()
+        assert z[0] == pytest.approx([1.0, *(own[row.activity] - row.law @ own)])
+        assert (y[0], noise[0]) == (row.reward, 0.3**2 + row.reward_variance)
+
+
+def test_an_activity_made_for_an_emotion_is_preferred_there_until_the_data_say_otherwise():
+    activities = [*catalogue(), Activity("x", "origami", ("for:fear",)), Activity("y", "origami")]
+    afraid, nothing = Context(emotion=mood("fear")).vector(), Context().vector()
+    told = RewardConfig(intended_sd=0.03)
+    head = RewardHead(activities, told)
+    mean, _ = head.score(afraid)
+    assert mean[9] - mean[10] == pytest.approx(RewardConfig().intended * (0.8 - 1 / 7))
+    assert head.score(nothing)[0] == pytest.approx(0.0)
+    assert head.without("emotion").score(afraid)[0] == pytest.approx(0.0)
+    harmful = {p: [Row(afraid, 9, -0.5), Row(afraid, 10, 0.5)] * 5 for p in range(30)}
+    learnt, _ = RewardHead(activities, told).fit(harmful).score(afraid)
+    assert learnt[9] < learnt[10]
+    assert INTENDED in head.personal().explain(afraid, 9)
+    assert RewardHead(activities).score(afraid)[0] == pytest.approx(0.0)
+
+
+def test_a_card_from_before_these_priors_were_chosen_means_what_it_meant():
+    old = {"noise": 0.25, "blocks": ["emotion"]}
+    config = RewardConfig.from_dict(old)
+    assert (config.slow, config.attribute, config.noise, config.blocks) == (0.1, 0.15, 0.25, ("emotion",))
+    assert RewardConfig.from_dict(asdict(RewardConfig())) == RewardConfig()
+    former = OutcomeModel(per_technique=True).fit(["x", "y"], [Outcome(True, 5, 0.5), Outcome(False, 2, 0.0)]).to_dict()
+    card = {key: value for key, value in former.items() if key != "per_technique"}
+    assert OutcomeModel.from_dict(card).to_dict() == former
 
 
 def test_without_personal_effects_the_fit_is_ridge_regression():
     config = RewardConfig(person=1e-9, person_attribute=1e-9)
     people = {p: [Row(r.context, r.activity, r.reward, 0.0, r.law) for r in rows] for p, rows in rows_of().items()}
     head = RewardHead(catalogue(), config).fit(people)
-    x = np.array([head._row_features(row)[0] for rows in people.values() for row in rows])
+    x = np.vstack([head._design(rows)[0] for rows in people.values()])
     y = [row.reward for rows in people.values() for row in rows]
     scale = np.sqrt(head.prior_variance)
     oracle = Ridge(alpha=config.noise**2, fit_intercept=False).fit(x * scale, y)
@@ -135,12 +190,16 @@ def test_one_activity_and_three_hundred_are_defined():
     assert (many[1] > 0).all()
 
 
-def test_a_complete_outcome_is_worth_its_definition_and_is_centred_per_technique():
+def test_a_complete_outcome_is_worth_its_definition_and_is_centred_on_all_or_on_its_technique():
     good, bad = Outcome(True, 5, 1.0), Outcome(False, 1, -1.0)
-    model = OutcomeModel(strength=1e-9).fit(["breathing"] * 2 + ["journaling"], [good, bad, bad])
+    model = OutcomeModel().fit(["breathing", "journaling"], [good, bad])
     assert model.reward("breathing", good) == (pytest.approx(0.5), 0.0)
-    assert model.reward("breathing", bad) == (pytest.approx(-0.5), 0.0)
-    assert model.reward("journaling", bad) == (pytest.approx(0.0, abs=1e-6), 0.0)
+    assert model.reward("journaling", bad) == (pytest.approx(-0.5), 0.0)
+    apart = OutcomeModel(strength=1e-9, per_technique=True)
+    apart.fit(["breathing"] * 2 + ["journaling"], [good, bad, bad])
+    assert apart.reward("breathing", good) == (pytest.approx(0.5), 0.0)
+    assert apart.reward("breathing", bad) == (pytest.approx(-0.5), 0.0)
+    assert apart.reward("journaling", bad) == (pytest.approx(0.0, abs=1e-6), 0.0)
     only_done = OutcomeModel(RewardDefinition(1.0, 0.0, 0.0), strength=1e-9).fit(["x", "x"], [good, bad])
     assert only_done.reward("x", good)[0] == pytest.approx(0.5)
 

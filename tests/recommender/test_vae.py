@@ -8,6 +8,7 @@ import torch
 
 from recommender.catalogue import Activity, Delivery, Outcome
 from recommender.context import COLUMNS, EMOTIONS, Context
+from recommender.fitting import chosen_by_halves
 from recommender.linear import Ease
 from recommender.vae import IncompatibleModel, NothingToLearn, Recommender, VaeConfig
 from tests.recommender.worlds import START, catalogue, log, mood
@@ -68,16 +69,20 @@ def test_experience_since_the_training_moves_only_that_persons_scores(model):
     assert model.score([], FEARFUL)[0] == pytest.approx(before, abs=0)
 
 
+def _posterior(model, history, in_training, update_rule):
+    return model._asked(history, FEARFUL, None, in_training, update_rule, None)[0]
+
+
 def test_a_frozen_model_does_not_learn_from_what_came_after_it_and_no_model_sees_the_future(model, data):
     loved = Outcome(completed=True, helpfulness=5, mood_change=1.0)
     known = data[0][0]
     late = [*known, Delivery("a8", model.data_until_ + timedelta(days=1), loved, FEARFUL)]
     asked = model.data_until_ + timedelta(days=2)
-    person = [model._personal(h, True, rule, None) for h, rule in ((late, "frozen"), (known, "personal"))]
+    person = [_posterior(model, h, True, rule) for h, rule in ((late, "frozen"), (known, "personal"))]
     assert person[0].mean == pytest.approx(person[1].mean, abs=0)
     assert person[1].updates == 0
-    assert model._personal(late, True, "personal", None).updates == 1
-    assert model._personal(late, False, "personal", None).updates == len(late)
+    assert _posterior(model, late, True, "personal").updates == 1
+    assert _posterior(model, late, False, "personal").updates == len(late)
     before = model.score(known, FEARFUL, at=model.data_until_)[0]
     assert model.score(late, FEARFUL, at=model.data_until_)[0] == pytest.approx(before, abs=0)
     assert model.score(late, FEARFUL, at=asked)[0] != pytest.approx(before, abs=1e-6)
@@ -88,8 +93,8 @@ def test_a_frozen_model_does_not_learn_from_what_came_after_it_and_no_model_sees
 def test_one_persons_posterior_is_that_of_the_pooled_fit(model, data):
     """The rows rebuilt from a history are those the head was fitted to: taken in once more, they would count twice."""
     histories, contexts, _ = data
-    rebuilt = {p: model._personal(history, False, "personal", None) for p, history in enumerate(histories[:2])}
-    once = model._personal(histories[0], True, "personal", None)
+    rebuilt = {p: _posterior(model, history, False, "personal") for p, history in enumerate(histories[:2])}
+    once = _posterior(model, histories[0], True, "personal")
     assert once.updates == 0
     assert np.trace(rebuilt[0].covariance) < np.trace(once.covariance)
     assert once.mean[: len(model.reward_head_.mean_)] == pytest.approx(model.reward_head_.mean_, abs=1e-12)
@@ -131,7 +136,7 @@ def test_the_parts_of_an_explanation_add_up_to_the_score(with_deep_part, data):
             assert sum(parts.values()) == pytest.approx(mean[i], abs=1e-10)
     parts = with_deep_part.explain(data[0][3], SAD, "a1")
     kinds = {name.partition(":")[0] for name in parts}
-    assert {"past", "context", "repeat", "bias", "latent", "attribute", "personal", "baseline"} <= kinds
+    assert {"past", "context", "repeat", "bias", "latent", "attribute", "baseline"} <= kinds
 
 
 def test_taking_a_past_delivery_away_takes_its_reason_away(model, data):
@@ -297,3 +302,40 @@ def test_where_the_order_of_a_history_matters_the_deep_part_stays():
     assert model.report_["deep_stays"] is True
     assert model.report_["ndcg_deep"] > model.report_["ndcg_linear"] + 0.03
     assert model.network_.gain.item() != 0.0
+
+
+def either_or(people, seed):
+    """Two sides of taste, four items for each of their values, and four for people whose sides agree, or do not."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(2, size=(2, people))
+    likes = np.stack([a, 1 - a, b, 1 - b, a ^ b, 1 - (a ^ b)], axis=1)
+    return (rng.random((people, 24)) < np.repeat(np.where(likes, 0.8, 0.05), 4, axis=1)).astype(float)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_in_a_table_too_the_deep_part_stays_where_no_sum_over_items_can_know(deep):
+    shown = either_or(80, seed=1)
+    wanted = shown.copy()
+    shown[:, 16:], wanted[:, :16] = 0, 0  # both sides are shown, whether they agree is asked
+    config = replace(QUICK, deep=deep, epochs=15, mixture=1, beta=0.002, id_dropout=0.0)
+    model = Recommender(config, seed=0).fit_matrix(either_or(400, seed=0), catalogue(24), shown, wanted)
+    assert model.report_["deep_stays"] is deep
+    assert (model.report_["ndcg_deep"] > model.report_["ndcg_ease"] + 0.05) is deep
+    linear = Ease(config.regularisation).fit(either_or(400, seed=0)).score(shown)
+    agrees = np.argsort(-model.logits_of_matrix(shown)[:, 16:], axis=1)[:, 0] < 4
+    others = np.argsort(-linear[:, 16:], axis=1)[:, 0] < 4
+    assert (agrees == others).all() == (not deep)
+
+
+def test_a_choice_is_not_judged_by_those_who_made_it():
+    """Among choices that differ by chance alone, the best one seen is not as good as it looks."""
+    tried = np.random.default_rng(0).normal(size=(10, 60))
+    values, best = chosen_by_halves(tried, np.random.default_rng(1))
+    assert best == tried.mean(axis=1).argmax()
+    assert values.mean() < tried.mean(axis=1).max()
+    taken = np.array([int(np.flatnonzero(tried[:, p] == values[p])[0]) for p in range(60)])
+    for row in set(taken):
+        assert row == tried[:, taken != row].mean(axis=1).argmax()
+    tried[3] += 5
+    values, best = chosen_by_halves(tried, np.random.default_rng(1))
+    assert (best, values.tolist()) == (3, tried[3].tolist())

@@ -5,6 +5,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
+import uuid
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -53,13 +56,24 @@ def test_a_worker_that_died_is_replaced_and_its_half_package_is_cleared_away(pho
 
 
 def test_what_a_dead_process_left_is_tidied_away(story, rae):
-    left = Path(services._workshop_of("0" * 32))
-    left.mkdir()
     export = services.ask(trial=story, user=rae, reason="analysis", status="running")
+    left = services._workshop_of(services.ask(trial=story, user=rae, reason="analysis", status="quarantined").pk)
+    left.mkdir()
     Export.objects.filter(pk=export.pk).update(queued_at=timezone.now() - timedelta(days=8))
     services.tidy()
     assert not left.exists()
-    assert Export.objects.get().status == "quarantined"
+    export.refresh_from_db()
+    assert export.status == "quarantined"
+
+
+def test_a_folder_of_another_installation_stays_until_it_is_old(db, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fresh, old = (tmp_path / f"mhealth-export-{uuid.uuid4()}" for _ in range(2))
+    for folder in (fresh, old):
+        folder.mkdir()
+    os.utime(old, (0, time.time() - 8 * 86_400))
+    services.tidy()
+    assert (fresh.exists(), old.exists()) == (True, False)
 
 
 def test_a_command_that_died_leaves_no_package_and_the_next_one_a_whole_one(export, story, tmp_path, monkeypatch):

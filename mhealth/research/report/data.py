@@ -76,7 +76,7 @@ def read(cohort: Cohort) -> TrialData:
     """Everything, with the arms as they are. Whether they may be shown is for the caller to say."""
     arms = _arms(cohort)
     people = _frame(PEOPLE, cohort).merge(_baselines(cohort), on="person", how="left")
-    people["known_day"] = people["person"].map({p.code: p.enrolment.day(cohort.until) for p in cohort.people})
+    people["known_day"] = people["person"].map({p.code: p.day(cohort.until) for p in cohort.people})
     data = TrialData(
         entered=_entered(cohort),
         people=people,

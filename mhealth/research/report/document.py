@@ -12,7 +12,8 @@ from pathlib import Path
 from django.template.loader import render_to_string
 
 from mhealth.research.cohort import Cohort
-from mhealth.research.report import data, outcome_sections, people_sections, proximal
+from mhealth.research.report import data, experience_sections, outcome_sections, people_sections, proximal
+from mhealth.research.report.masking import is_dry_run
 from mhealth.research.report.people_sections import Subject
 from mhealth.research.report.tables import Section
 from mhealth.trials import randomisation
@@ -53,13 +54,6 @@ class Report:
     sha256: str  # of the manifest, which holds the hashes of all other files
 
 
-def is_dry_run(trial: Trial) -> bool:
-    """Before unblinding; of an open-label trial, which never is, before it is closed with its plan locked."""
-    if trial.open_label:
-        return not (trial.closed_at and trial.plan_locked_at)
-    return trial.unblinded_at is None
-
-
 def write(trial: Trial, folder: Path, on_progress: Callable[[float], None] = lambda share: None) -> Report:
     """Write the report into an existing folder, the manifest last. Raises NothingToReport."""
     cohort = Cohort(trial)
@@ -69,7 +63,7 @@ def write(trial: Trial, folder: Path, on_progress: Callable[[float], None] = lam
     for done, make in enumerate(SECTIONS):
         sections.append(make(subject))
         on_progress((done + 1) / (len(SECTIONS) + 1))
-    sections.append(proximal.section(cohort, dry_run))
+    sections += [experience_sections.section(subject, cohort), proximal.section(cohort, dry_run)]
     _write_parts(sections, folder)
     page = render_to_string("research/report.html", _context(cohort, subject, sections, dry_run))
     (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")

@@ -1,5 +1,4 @@
 from django.http import HttpRequest
-from unfold.forms import BaseDialogForm
 
 
 class MineOnly:
@@ -18,8 +17,3 @@ class ReadOnly(MineOnly):
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
-
-
-def step_dialog(title: str, description: str) -> dict:
-    """A dialog also makes the step a POST: following a link changes nothing."""
-    return {"title": title, "description": description, "form_class": BaseDialogForm, "form_submit_text": title}

@@ -1,15 +1,21 @@
+from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.exceptions import APIException
-from unfold.decorators import action
+from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
 
+from mhealth.people.models import Participant
 from mhealth.people.staff import with_password
-from mhealth.platform.admin import ReadAuditedAdmin, plain
+from mhealth.platform.admin import ReadAuditedAdmin, plain, step_dialog
 from mhealth.trials import services
-from mhealth.trials.admin.base import ReadOnly, step_dialog
+from mhealth.trials.admin.base import ReadOnly
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest
+from mhealth.trials.models.records import EnrolmentNote
+from mhealth.trials.serializers import WORDS_LIMIT
 
 
 @admin.register(Enrolment)
@@ -22,24 +28,105 @@ class EnrolmentAdmin(ReadOnly, ReadAuditedAdmin):
     readonly_fields = ["person"]
     fields = ["person", "trial", "status", "enrolled_at", "allocated_at"]
     ordering = ["-enrolled_at"]
+    actions_detail = ["adverse_event", "deviation"]
+
+    @action(description="Record an adverse event", permissions=["record"])
+    def adverse_event(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:trials_adverseevent_add')}?enrolment={object_id}")
+
+    @action(description="Record a deviation", permissions=["record"])
+    def deviation(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:trials_deviation_add')}?enrolment={object_id}")
+
+    def has_record_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("trials.add_adverseevent") and request.user.has_perm("trials.add_deviation")
 
 
-class NoteAdmin(ReadOnly, ReadAuditedAdmin):
+class NoteForm(forms.ModelForm):
+    words = forms.CharField(
+        label="What happened",
+        max_length=WORDS_LIMIT,
+        widget=UnfoldAdminTextareaWidget,
+        help_text="Sealed under the person's key. Neither names nor a guess at the arm.",
+    )
+
+    def clean_happened_at(self):
+        at = self.cleaned_data["happened_at"]
+        if at > timezone.now():
+            raise forms.ValidationError("This lies in the future.")
+        return at
+
+
+class NoteAdmin(ReadAuditedAdmin):
+    """Recorded once and never changed: a correction is a further entry. Who sees the person may record."""
+
+    form = NoteForm
     ordering = ["-recorded_at"]
+    list_select_related = ["enrolment__trial", "enrolment__participant"]
+    stamps = ["recorded_at", "recorded_by"]
+
+    def get_queryset(self, request: HttpRequest):
+        return super().get_queryset(request).filter(pk__in=self.model.objects.visible_to(request.user).values("pk"))
+
+    def get_fields(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> list[str]:
+        return [*self.asked, *(["words", *self.stamps] if obj else ["words"])]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> list[str]:
+        return self.get_fields(request, obj) if obj else []
+
+    def get_form(self, request: HttpRequest, obj: EnrolmentNote | None = None, **kwargs: object) -> type:
+        return super().get_form(request, obj, **(kwargs | ({"form": forms.ModelForm} if obj else {})))
+
+    def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
+        mine = Enrolment.objects.visible_to(request.user).exclude(participant__status=Participant.Status.ERASED)
+        kwargs["queryset"] = mine.select_related("trial", "participant").order_by("trial", "enrolled_at")
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field.label = "Person and trial"
+        return field
+
+    def has_change_permission(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: EnrolmentNote, form: NoteForm, change: bool) -> None:
+        """The service makes the row and writes the log."""
+        made = type(self).record(by=request.user, **form.cleaned_data)
+        obj.pk, obj._state.adding = made.pk, False
 
 
 @admin.register(AdverseEvent)
 class AdverseEventAdmin(NoteAdmin):
-    list_display = ["enrolment", "happened_at", "severity", "serious", "related"]
+    asked = ["enrolment", "happened_at", "severity", "serious", "related"]
+    list_display = ["enrolment", "happened_at", "severity", "how_serious", "related"]
     list_filter = ["serious", "severity"]
-    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
+    record = staticmethod(services.record_adverse_event)
+
+    def formfield_for_choice_field(self, db_field, request: HttpRequest, **kwargs: object):
+        """No severity is chosen beforehand: the mildest would be recorded by haste."""
+        field = super().formfield_for_choice_field(db_field, request, **kwargs)
+        if db_field.name == "severity":
+            field.choices = [("", "Select value"), *AdverseEvent.Severity.choices]
+        elif db_field.name == "related":
+            field.label = "Related to what the trial offers"
+        return field
+
+    @display(description="serious", ordering="serious", label={"serious": "danger"})
+    def how_serious(self, event: AdverseEvent) -> str:
+        return "serious" if event.serious else "not serious"
 
 
 @admin.register(Deviation)
 class DeviationAdmin(NoteAdmin):
-    list_display = ["enrolment", "happened_at", "kind", "major"]
+    asked = ["enrolment", "happened_at", "kind", "major"]
+    list_display = ["enrolment", "happened_at", "kind", "how_major"]
     list_filter = ["major"]
-    fields = readonly_fields = [*list_display, "words", "recorded_at", "recorded_by"]
+    record = staticmethod(services.record_deviation)
+
+    @display(description="major", ordering="major", label={"major": "warning"})
+    def how_major(self, deviation: Deviation) -> str:
+        return "major" if deviation.major else "minor"
 
 
 @admin.register(UnblindingRequest)

@@ -4,6 +4,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from rest_framework.exceptions import APIException
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -12,9 +13,9 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from mhealth.people.models import Study
 from mhealth.platform import audit
-from mhealth.platform.admin import in_words, label
+from mhealth.platform.admin import in_words, label, step_dialog
 from mhealth.trials import checks, services
-from mhealth.trials.admin.base import MineOnly, step_dialog
+from mhealth.trials.admin.base import MineOnly
 from mhealth.trials.admin.setup import LiveCheck, TrialForm, panel
 from mhealth.trials.models import Arm, Trial
 from mhealth.trials.services.setup import subject_of
@@ -64,16 +65,17 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
         "stratify_by",
         ("severity_scale", "severity_cuts"),
         "block_sizes",
-        ("slots_per_stratum", "expected_people"),
+        "slots_per_stratum",
+        ("expected_people", "recruitment_weeks"),
         "eligibility",
         "baseline_instrument",
         "schedule",
         "analysis_plan",
         ("plan_locked_at", "unblinding_planned_on"),
-        "flow",
+        ("flow", "overview"),
         "commitment",
     ]
-    readonly_fields = ["status_now", "masking", "setup_check", "plan_locked_at", "flow", "commitment"]
+    readonly_fields = ["status_now", "masking", "setup_check", "plan_locked_at", "flow", "overview", "commitment"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trial | None = None) -> list[str]:
         fixed = list(self.readonly_fields)
@@ -139,6 +141,14 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
         return (
             ", ".join(f"{people} {status}" for status, people in sorted(trial.enrolments.counts().items())) or "nobody"
         )
+
+    @display(description="overview")
+    def overview(self, trial: Trial) -> str:
+        """The page of another room, by the name of its address."""
+        if trial.pk is None or trial.status == Trial.Status.DRAFT:
+            return "once the list is sealed"
+        url = reverse("trial-overview", args=[trial.slug])
+        return format_html('<a class="underline" href="{}">Flow, curves, data quality, exports</a>', url)
 
     @display(description="set-up check")
     def setup_check(self, trial: Trial) -> str:

@@ -52,6 +52,9 @@ class Trial(models.Model):
     block_sizes = models.JSONField(default=four_and_six, help_text="Multiples of the sum of the arms' shares.")
     slots_per_stratum = models.PositiveIntegerField(default=100)
     expected_people = models.PositiveIntegerField(null=True, blank=True)
+    recruitment_weeks = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Weeks from the start in which the expected people are to be randomised."
+    )
     eligibility = models.JSONField(default=list, blank=True, help_text='[{"fact": "age", "at_least": 18}, …]')
     schedule = models.JSONField(default=list, blank=True, help_text="Questionnaires: see docs/trials.md.")
     baseline_instrument = models.SlugField(default="dass21")
