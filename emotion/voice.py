@@ -1,6 +1,6 @@
 """The voice recogniser: a recording in, an estimate of the expressed emotion out.
 
-Decode → 16 kHz mono → level → band-pass → trim → quality → log-mel → network, whose features are read against
+Decode → 16 kHz mono → level → band-pass → trim → quality → log-mel → network, whose answer is read against
 what is usual for everybody or for this person. Neither librosa nor torch is needed: the network runs on ONNX
 Runtime, and on torch only where a checkpoint has no ONNX file.
 """
@@ -32,12 +32,13 @@ LEAST_QUALITY = 0.15
 class VoiceBaseline:
     """How a person usually sounds: the average over K earlier clips, best of neutral calibration check-ins.
 
-    features: (F,) of the network's last layer, where everybody's mean is 0.
+    logits: (7,), how far the person's usual voice lies from everybody's. The network's last layer is linear, so taking
+    this off the logits is taking the person's mean off the features beneath, and seven numbers are all that is kept.
     network, band: which version heard the clips, and through which filter; to others the numbers say nothing.
     """
 
     clips: int
-    features: np.ndarray
+    logits: np.ndarray
     network: str
     band: str | None = field(default="wide", kw_only=True)
 
@@ -52,23 +53,23 @@ class VoiceBaseline:
             return cls(0, np.zeros(0), "", band=band)
         alike = [baseline for baseline in alike if baseline.network == alike[-1].network]
         clips = np.array([baseline.clips for baseline in alike])
-        features = np.average([baseline.features for baseline in alike], axis=0, weights=clips)
-        return cls(int(clips.sum()), features, alike[-1].network, band=band)
+        logits = np.average([baseline.logits for baseline in alike], axis=0, weights=clips)
+        return cls(int(clips.sum()), logits, alike[-1].network, band=band)
 
     def shrunken(self, prior_clips: float) -> np.ndarray:
-        """What to read against, (F,): everybody's 0 for K = 0, the person's mean as K grows: K / (K + prior_clips)."""
-        return self.features * self.clips / (self.clips + prior_clips)
+        """What to read against, (7,): everybody's 0 for K = 0, the person's mean as K grows: K / (K + prior_clips)."""
+        return self.logits * self.clips / (self.clips + prior_clips)
 
     def to_json(self) -> dict[str, Any]:
-        features = [float(f"{value:.5g}") for value in self.features]
-        return {"clips": self.clips, "features": features, "network": self.network, "band": self.band}
+        logits = [float(f"{value:.5g}") for value in self.logits]
+        return {"clips": self.clips, "logits": logits, "network": self.network, "band": self.band}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoiceBaseline:
         """A clip stored by a version that kept other numbers counts as none."""
-        if "features" not in stored:
+        if "logits" not in stored:
             return cls(0, np.zeros(0), "", band=stored.get("band", "wide"))
-        return cls(int(stored["clips"]), np.array(stored["features"]), stored["network"], band=stored["band"])
+        return cls(int(stored["clips"]), np.array(stored["logits"]), stored["network"], band=stored["band"])
 
 
 class VoiceRecogniser:
@@ -88,6 +89,7 @@ class VoiceRecogniser:
         self.temperature = float(card["temperature"])
         self.threshold = float(card["abstention"]["threshold"])
         self.prior_clips = float(card["prior_clips"])
+        self.everybody = np.array(card["everybody"], dtype=float)  # (7,), the logits of everybody's mean voice
         self.version = f"{card['network']}-{card['sha256'][:8]}"
 
     @classmethod
@@ -109,11 +111,10 @@ class VoiceRecogniser:
         speech = _listen(recording, self.band)
         spectrum = features.log_mel(speech.samples)
         logits, inner = self.hear(spectrum)
-        usual = VoiceBaseline(1, inner[0], self.version, band=self.band)
         without = self._calibrated(logits)
         if baseline and not self._knows(baseline):
             baseline = None
-        probabilities = self.read(spectrum, baseline) if baseline else without
+        probabilities = self._calibrated(logits, baseline)
         stranger = self._judge(speech, spectrum, inner)
         quality = strangers.quality(speech.quality, stranger)
         return Estimate(
@@ -129,31 +130,29 @@ class VoiceRecogniser:
                 **({"stranger": stranger} if stranger else {}),
             },
             without_baseline=without if baseline else None,
-            usual=usual.to_json(),
+            usual=self._usual(logits).to_json(),
         )
 
     def baseline(self, recordings: Iterable[Source | Speech]) -> VoiceBaseline:
         """A person's baseline from K recordings; one that is unusable raises `UnusableRecording`."""
-        heard = (self.hear(features.log_mel(_listen(recording, self.band).samples))[1] for recording in recordings)
-        return VoiceBaseline.pooled(
-            [VoiceBaseline(1, inner[0], self.version, band=self.band) for inner in heard], self.band
-        )
+        heard = (self.hear(features.log_mel(_listen(recording, self.band).samples))[0] for recording in recordings)
+        return VoiceBaseline.pooled([self._usual(logits) for logits in heard], self.band)
 
     def read(self, log_mel_db: np.ndarray, baseline: VoiceBaseline | None = None) -> np.ndarray:
         """Calibrated probabilities (7,) of one spectrum (M, T) in dB."""
-        return self._calibrated(self.hear(log_mel_db, baseline)[0])
+        return self._calibrated(self.hear(log_mel_db)[0], baseline)
 
-    def hear(self, log_mel_db: np.ndarray, baseline: VoiceBaseline | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (1, 7), and features of the network's last layer (1, F), of one spectrum (M, T) in dB.
-
-        The features are the same with and without a baseline.
-        """
-        own = baseline.shrunken(self.prior_clips) if baseline else np.zeros(self.card["features"])
-        logits, inner = self.network(*(np.asarray(array, np.float32)[None] for array in (log_mel_db, own)))
+    def hear(self, log_mel_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (1, 7), and features of the network's last layer (1, F), of one spectrum (M, T) in dB."""
+        logits, inner = self.network(np.asarray(log_mel_db, np.float32)[None])
         return logits.astype(float), inner.astype(float)
 
-    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
-        return softmax(logits[0] / self.temperature)
+    def _usual(self, logits: np.ndarray) -> VoiceBaseline:
+        return VoiceBaseline(1, logits[0] - self.everybody, self.version, band=self.band)
+
+    def _calibrated(self, logits: np.ndarray, baseline: VoiceBaseline | None = None) -> np.ndarray:
+        own = baseline.shrunken(self.prior_clips) if baseline else 0.0
+        return softmax((logits[0] - own) / self.temperature)
 
     def _knows(self, baseline: VoiceBaseline) -> bool:
         return bool(baseline.clips) and (baseline.network, baseline.band) == (self.version, self.band)

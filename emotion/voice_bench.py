@@ -17,7 +17,7 @@ from torch import Tensor
 from emotion import voice_peers
 from emotion.calibration import fit_temperature, sharpen
 from emotion.evaluate import scores
-from emotion.networks.compact_voice import CompactVoice
+from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 from emotion.voice_corpus import Corpus
 from emotion.voice_peers import StatisticsSVM
 
@@ -26,6 +26,8 @@ SHUFFLES = 5
 SKEWED = ("sadness", "neutral")
 SKEW = 0.8
 CORPORA = ("ravdess", "emodb", "nemo")
+
+Network = CompactVoice | VoiceEnsemble
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def _parts(corpus: Corpus, rows: np.ndarray, rng: np.random.Generator, skewed_to
 
 
 def judge(
-    network: CompactVoice,
+    network: Network,
     corpus: Corpus,
     fit_rows: np.ndarray,
     selection_rows: np.ndarray,
@@ -101,24 +103,24 @@ def judge(
 
 
 @torch.no_grad()
-def embed(network: CompactVoice, corpus: Corpus, rows: np.ndarray) -> Tensor:
+def embed(network: Network, corpus: Corpus, rows: np.ndarray) -> Tensor:
     """Features (n, F) of whole, undisguised clips."""
     network.eval()
     return torch.cat([network.embed(torch.from_numpy(corpus.spectra[0][row].astype(np.float32))[None]) for row in rows])
 
 
 @torch.no_grad()
-def decide(network: CompactVoice, features: Tensor, own: Tensor | None = None, prior_clips: float = 0.0) -> np.ndarray:
+def decide(network: Network, features: Tensor, own: Tensor | None = None, prior_clips: float = 0.0) -> np.ndarray:
     """Probabilities (n, K) of clips with these features. own: (k, F) of a person's baseline clips."""
     usual = 0.0 if own is None else own.mean(0) * len(own) / (len(own) + prior_clips)
-    return network.eval().decide(features, usual).softmax(1).double().numpy()
+    return network.eval().decide(features - usual).softmax(1).double().numpy()
 
 
 @dataclass(frozen=True)
 class Voices:
     """The judged clips as a network hears them: features (n, F) of the clips in `rows` (n,)."""
 
-    network: CompactVoice
+    network: Network
     corpus: Corpus
     rows: np.ndarray
     features: Tensor

@@ -18,7 +18,7 @@ import numpy as np
 from emotion import calibration, checkpoint, voice_bench
 from emotion.data import emodb, nemo, ravdess
 from emotion.evaluate import confidence_scores, scores, uar_interval
-from emotion.networks.compact_voice import CompactVoice
+from emotion.networks.compact_voice import VoiceEnsemble
 from emotion.training import Fitted
 from emotion.voice_corpus import NOISE_SNR_DB, SPEEDS, Corpus
 
@@ -40,8 +40,8 @@ UNCALIBRATED = {"temperature": 1.0, "abstention": {"threshold": 0.0, "rule": "no
 
 
 def write(
-    network: CompactVoice,
-    fitted: Fitted,
+    network: VoiceEnsemble,
+    fitted: list[Fitted],
     corpus: Corpus,
     results: list[dict[str, Any]],
     path: Path,
@@ -57,10 +57,11 @@ def write(
         "network": "compact_voice",
         "modality": "voice",
         "parameters": sum(p.numel() for p in network.parameters()),
-        "features": network.head.in_features,
+        "members": len(network.members),
+        "everybody": network.everybody.tolist(),
         "input": "log-mel spectrum (40 Slaney mels, 25 ms Hamming, 10 ms), levelled, filtered and trimmed speech, as "
-        "two channels: relative to the population, and normalised over the recording. A personal baseline is the mean "
-        "of the last layer's features over earlier clips, shrunk towards everybody's and taken off.",
+        "two channels: relative to the population, and normalised over the recording. The logits of the "
+        "members are averaged. A personal baseline is their mean over earlier clips, shrunk and taken off.",
         "meaning": MEANING,
         "licence": LICENCE,
         "non_commercial": True,
@@ -73,7 +74,7 @@ def write(
     return checkpoint.save(path, network.state_dict(), _rounded(card))
 
 
-def _training(fitted: Fitted, corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray) -> dict[str, Any]:
+def _training(fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray) -> dict[str, Any]:
     return {
         "data": {
             name: {"clips": int((corpus.corpora == key).sum()), "licence": licence}
@@ -86,9 +87,9 @@ def _training(fitted: Fitted, corpus: Corpus, recipe: Any, seed: int, selection:
         f"steady noise at {NOISE_SNR_DB} dB, random crops of one length, masks in time and band, mixup in a group",
         "recipe": asdict(recipe),
         "seed": seed,
-        "best_epoch": fitted.epoch,
-        "epochs_done": fitted.epochs_done,
-        "minutes": fitted.seconds / 60,
+        "best_epochs": [one.epoch for one in fitted],
+        "epochs_done": [one.epochs_done for one in fitted],
+        "minutes": sum(one.seconds for one in fitted) / 60,
         "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}",
         "date": date.today().isoformat(),
     }

@@ -25,8 +25,8 @@ from emotion import training, voice_bench, voice_peers, voice_training
 from emotion.bench.voice_data import VoiceSet, as_tensor
 from emotion.networks.mfcc_lstm import MfccLstm
 from emotion.networks.speech_cnn import SpeechCnn
+from emotion.voice_batches import Recipe
 from emotion.voice_corpus import Corpus, shrink
-from emotion.voice_training import Recipe
 
 Answer = Callable[[np.ndarray, "np.ndarray | None"], np.ndarray]
 Fit = Callable[[VoiceSet, np.ndarray, np.ndarray, Path, int], Answer]
@@ -38,15 +38,15 @@ PEER_PRIOR_CLIPS = 8.0  # of z-scored inputs; what ours takes off are features, 
 
 
 def recipe_for(rows: np.ndarray) -> Recipe:
-    """Ours as it is released, with the batch and epochs that give a small corpus as many steps as a large one."""
+    """Ours with the batch and epochs that give a small corpus as many steps as a large one, and one network of it."""
     batch = 64 if len(rows) > 500 else 32
-    return Recipe(batch=batch, epochs=max(20, round(STEPS / max(len(rows) // batch, 1))))
+    return Recipe(members=1, batch=batch, epochs=max(20, round(STEPS / max(len(rows) // batch, 1))))
 
 
 def fit_compact(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
     """Our served network with a head for the classes of the corpus."""
     corpus, recipe = voices.corpus, Recipe() if voices.name == "joint" else recipe_for(rows)
-    network, _ = voice_training.fit_network(
+    network, _ = voice_training.fit_ensemble(
         corpus, rows, selection, recipe=recipe, folder=folder, seed=seed, resume=True, title="compact_voice"
     )
     known: dict[int, Tensor] = {}

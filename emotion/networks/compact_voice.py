@@ -1,12 +1,15 @@
-"""The served voice network: a small residual network over log-mel spectra, the whole model in one file.
+"""The served voice network: small residual networks over log-mel spectra, the whole model in one file.
 
 Shapes:  B recordings in the batch   M mel bands   T frames of 10 ms   C channels   T' = T / 16   F features
+         N networks of an ensemble
 
 Residual blocks with squeeze and excitation are those of `compact_face`; attentive statistics pooling:
 Okabe et al., Interspeech 2018.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +53,7 @@ class AttentivePool(nn.Module):
 class CompactVoice(nn.Module):
     """Log-mel spectra of any length from 160 ms to seven logits.
 
-    `embed` gives features whose mean over everybody is 0; `decide` reads them relative to a person's own mean.
+    `embed` gives features whose mean over everybody is 0, `decide` their logits.
     """
 
     population_mean_db: Tensor  # (M,), what is usual in each band
@@ -84,14 +87,49 @@ class CompactVoice(nn.Module):
         x = self.stages(self.stem(x))  # (B, C, M / 8, T')
         return self.centre(self.pool(self.over_bands(x).squeeze(2).float()))
 
-    def decide(self, features: Tensor, own: Tensor | float = 0.0) -> Tensor:
-        """Logits (B, 7) in the order of `EMOTIONS`.
+    def decide(self, features: Tensor) -> Tensor:
+        """Features (B, F) to logits (B, 7) in the order of `EMOTIONS`."""
+        return self.head(self.dropout(features))
 
-        features: (B, F).  own: (B, F), the mean of the person's earlier recordings, shrunk towards 0, which is
-        everybody's: what is usual for this voice says nothing of how the person feels.
-        """
-        return self.head(self.dropout(features - own))
+    @property
+    def everybody(self) -> Tensor:
+        """The logits (7,) of features 0, everybody's mean: what is usual for a voice is measured from here."""
+        return self.head.bias
 
     def forward(self, log_mel_db: Tensor) -> Tensor:
         """log_mel_db: (B, M, T) in dB -> logits (B, 7), read against everybody."""
         return self.decide(self.embed(log_mel_db))
+
+
+class VoiceEnsemble(nn.Module):
+    """Networks that learned the same from different random starts; their logits are averaged.
+
+    The mean errs less than its members (Lakshminarayanan et al., NeurIPS 2017), and is called as one of them.
+    """
+
+    def __init__(self, members: Iterable[CompactVoice]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def embed(self, log_mel_db: Tensor) -> Tensor:
+        """log_mel_db: (B, M, T) in dB -> (B, N·F), the features of one member after the other."""
+        return torch.cat([member.embed(log_mel_db) for member in self._networks], dim=1)
+
+    def decide(self, features: Tensor) -> Tensor:
+        """Features (B, N·F) to logits (B, 7)."""
+        parts = features.chunk(len(self.members), dim=1)
+        said = [member.decide(part) for member, part in zip(self._networks, parts, strict=True)]
+        return torch.stack(said).mean(0)
+
+    @property
+    def everybody(self) -> Tensor:
+        """The logits (7,) of features 0."""
+        return torch.stack([member.everybody for member in self._networks]).mean(0)
+
+    def forward(self, log_mel_db: Tensor) -> Tensor:
+        """log_mel_db: (B, M, T) in dB -> logits (B, 7), read against everybody."""
+        return self.decide(self.embed(log_mel_db))
+
+    @property
+    def _networks(self) -> list[CompactVoice]:
+        return list(self.members)  # type: ignore[arg-type]  # what a ModuleList holds, nn.Module does not say

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from emotion import checkpoint
 from emotion.features import N_MELS
 from emotion.networks.compact_face import SIDE, CompactFace
-from emotion.networks.compact_voice import FEATURES, CompactVoice
+from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 
 
 class FaceGraph(nn.Module):
@@ -41,23 +41,22 @@ class FaceGraph(nn.Module):
 
 
 class VoiceGraph(nn.Module):
-    """Log-mel spectra, and a person's own features, to logits."""
+    """Log-mel spectra to logits."""
 
-    inputs = ("log_mel_db", "own")
+    inputs = ("log_mel_db",)
 
-    def __init__(self) -> None:
+    def __init__(self, members: int = 1) -> None:
         super().__init__()
-        self.network = CompactVoice()
+        self.network = VoiceEnsemble(CompactVoice() for _ in range(members))
 
-    def forward(self, log_mel_db: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-        """log_mel_db: (B, M, T).  own: (B, F), zeros without a baseline.  -> logits (B, 7), features (B, F)."""
+    def forward(self, log_mel_db: Tensor) -> tuple[Tensor, Tensor]:
+        """log_mel_db: (B, M, T) -> logits (B, 7), features (B, F)."""
         features = self.network.embed(log_mel_db)
-        return self.network.decide(features, own), features
+        return self.network.decide(features), features
 
     @staticmethod
     def example(rng: np.random.Generator, count: int = 2, frames: int = 150) -> tuple[np.ndarray, ...]:
-        arrays = (rng.normal(-40, 15, (count, N_MELS, frames)), rng.normal(0, 0.5, (count, FEATURES)))
-        return tuple(array.astype(np.float32) for array in arrays)
+        return (rng.normal(-40, 15, (count, N_MELS, frames)).astype(np.float32),)
 
 
 GRAPHS: dict[str, type[FaceGraph] | type[VoiceGraph]] = {"compact_face": FaceGraph, "compact_voice": VoiceGraph}
@@ -78,9 +77,9 @@ class TorchNetwork:
         return logits.numpy(), features.numpy()
 
 
-def of(network: CompactFace | CompactVoice) -> TorchNetwork:
+def of(network: CompactFace | VoiceEnsemble) -> TorchNetwork:
     """A network in training as it will be served."""
-    graph = FaceGraph() if isinstance(network, CompactFace) else VoiceGraph()
+    graph: FaceGraph | VoiceGraph = FaceGraph() if isinstance(network, CompactFace) else VoiceGraph()
     graph.network = network
     return TorchNetwork(graph)
 
@@ -90,7 +89,7 @@ def load(path: str | os.PathLike) -> tuple[FaceGraph | VoiceGraph, dict[str, Any
     weights, card = checkpoint.load(path)
     if card.get("network") not in GRAPHS:
         raise checkpoint.BadCheckpoint(f"{path} holds {card.get('network')}, which is not served")
-    graph = GRAPHS[card["network"]]()
+    graph = FaceGraph() if card["network"] == "compact_face" else VoiceGraph(int(card.get("members", 1)))
     try:
         graph.network.load_state_dict(weights)
     except RuntimeError as error:

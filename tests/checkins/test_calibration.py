@@ -72,7 +72,7 @@ def test_the_voice_is_read_against_the_baseline_once_it_is_complete_and_not_befo
     [baseline] = READ_AGAINST
     lengths = [len(samples.recording(seconds=s)) for s in (1, 1.1, 1.2, 1.3, 1)]
     assert baseline["clips"] == 5
-    assert baseline["features"][0] == pytest.approx(np.mean(lengths), rel=0.01)  # tags are stripped
+    assert baseline["logits"][0] == pytest.approx(np.mean(lengths), rel=0.01)  # tags are stripped
 
 
 def test_weights_see_the_estimate_with_the_baseline_and_trends_the_one_without(ada, phone):
@@ -162,7 +162,7 @@ def test_a_repeat_is_the_same_check_in_and_the_same_id_for_another_purpose_is_no
 def test_the_numbers_lie_sealed_and_only_this_persons_export_holds_them(ada, ben, phone):
     calibrate(phone(ada))
     clip = CalibrationClip.objects.get()
-    assert b"features" not in bytes(clip.sealed)
+    assert b"logits" not in bytes(clip.sealed)
     [held] = data_rights.export_person(ada)["voice_baseline"]
     assert held["clips"] == 1
     assert data_rights.export_person(ben)["voice_baseline"] == []

@@ -12,7 +12,7 @@ from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.estimate import EMOTIONS
 from emotion.voice_corpus import Corpus
-from emotion.voice_training import Recipe
+from emotion.voice_batches import Recipe
 from tests.emotion.voices import voice as speech
 
 EIGHT = voice_data.RAVDESS_CLASSES

@@ -155,15 +155,15 @@ def voice_model(tmp_path):
     """An untrained network: enough to see which clips are heard and against what."""
     import torch
 
-    from emotion.networks.compact_voice import CompactVoice
+    from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 
     torch.manual_seed(0)
     network = CompactVoice()
     network.population_mean_db.fill_(-30.0)
     network.population_deviation_db.fill_(10.0)
     path = tmp_path / "voice.safetensors"
-    card = {"network": "compact_voice", "band": None, "temperature": 1.0, "prior_clips": 1.0, "features": 320}
-    checkpoint.save(path, network.state_dict(), {**card, "abstention": {"threshold": 0.0}})
+    card = {"network": "compact_voice", "band": None, "temperature": 1.0, "prior_clips": 1.0, "everybody": [0.0] * 7}
+    checkpoint.save(path, VoiceEnsemble([network]).state_dict(), {**card, "abstention": {"threshold": 0.0}})
     return path
 
 

@@ -6,7 +6,7 @@ import torch
 from emotion.networks.cnn100 import Cnn100
 from emotion.networks.cnn112 import Cnn112
 from emotion.networks.compact_face import CompactFace
-from emotion.networks.compact_voice import CompactVoice
+from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 from emotion.networks.counts import as_keras
 from emotion.networks.cross_attention import CrossAttention
 from emotion.networks.dgcnn import Dgcnn
@@ -37,7 +37,7 @@ def test_the_counting_is_that_of_keras():
 
 def test_the_served_networks_stay_under_two_million():
     assert as_keras(CompactFace()) < 2_000_000
-    assert as_keras(CompactVoice()) < 2_000_000
+    assert as_keras(VoiceEnsemble(CompactVoice() for _ in range(3))) < 2_000_000
 
 
 def test_faces_come_out_as_logits_of_seven_emotions():

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from emotion import checkpoint
 from emotion.features import log_mel
-from emotion.networks.compact_voice import FEATURES, CompactVoice
+from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 from emotion.recording import BAND_PASS_HZ, MESSAGES, UnusableRecording, band_pass, prepare, squared_gain
 from emotion.voice import VoiceBaseline, VoiceRecogniser
 from tests.emotion.voices import voice, wav
@@ -22,7 +22,7 @@ CARD = {
     "band": "wide",
     "temperature": 1.0,
     "prior_clips": 8.0,
-    "features": FEATURES,
+    "members": 1,
     "abstention": {"threshold": 0.0},
 }
 
@@ -36,7 +36,8 @@ def path(tmp_path_factory):
     network.population_deviation_db.fill_(15.0)
     answer_differently(network)
     path = tmp_path_factory.mktemp("voice") / "voice.safetensors"
-    checkpoint.save(path, network.state_dict(), CARD)
+    network = VoiceEnsemble([network])
+    checkpoint.save(path, network.state_dict(), {**CARD, "everybody": network.everybody.tolist()})
     return path
 
 
@@ -182,7 +183,7 @@ def test_what_is_usual_for_a_voice_says_nothing(recogniser, path):
     """Where very many clips of a person sound like this one, what is left is the network's answer to nothing."""
     clip = wav(voice(rise=0.5))
     usual = VoiceBaseline.from_json({**recogniser.predict(clip).usual, "clips": 10**6})
-    bias = checkpoint.load_arrays(path)[0]["head.bias"]
+    bias = checkpoint.load_arrays(path)[0]["members.0.head.bias"]
 
     assert recogniser.predict(clip, usual).probabilities == pytest.approx(softmax(bias), abs=0.02)
     assert np.abs(recogniser.predict(clip).probabilities - softmax(bias)).max() > 0.05
@@ -201,7 +202,7 @@ def test_clips_pooled_one_by_one_are_the_baseline_of_all(recogniser):
     pooled, together = VoiceBaseline.pooled(told), recogniser.baseline(clips)
 
     assert pooled.clips == together.clips == 3
-    assert pooled.features == pytest.approx(together.features, rel=1e-3, abs=1e-3)
+    assert pooled.logits == pytest.approx(together.logits, rel=1e-3, abs=1e-3)
     assert pooled.network == recogniser.version
 
 
@@ -217,7 +218,7 @@ def test_with_a_baseline_the_estimate_without_it_is_told_too(recogniser):
 def test_a_baseline_that_another_network_or_filter_heard_changes_nothing(recogniser):
     clip = wav(voice())
     told = recogniser.predict(wav(voice(pitch_hz=200))).usual
-    older = {"clips": 1, "mean_db": [-40.0] * 40, "mean_square_db": [1700.0] * 40, "band": "wide"}
+    older = {"clips": 1, "features": [1.0] * 320, "network": recogniser.version, "band": "wide"}
 
     def against(stored):
         read = recogniser.predict(clip, VoiceBaseline.from_json(stored))
@@ -234,7 +235,7 @@ def test_clips_that_an_earlier_network_heard_are_left_out_of_a_baseline():
 
     pooled = VoiceBaseline.pooled([early, early, late])
 
-    assert (pooled.clips, pooled.network, pooled.features.tolist()) == (1, "new", [1.0, 1.0])
+    assert (pooled.clips, pooled.network, pooled.logits.tolist()) == (1, "new", [1.0, 1.0])
 
 
 def test_without_a_checkpoint_there_is_no_model(path, tmp_path):
@@ -256,6 +257,32 @@ def test_the_network_is_small_and_takes_any_length():
     assert sum(p.numel() for p in network.parameters()) == 581_885
     for frames in (16, 100, 1500):
         assert network(torch.zeros(1, 40, frames)).shape == (1, 7)
+
+
+def test_three_networks_are_read_as_one_whose_logits_are_their_mean():
+    torch.manual_seed(1)
+    members = [CompactVoice().eval() for _ in range(3)]
+    for member in members:
+        member.head.bias.data.normal_()
+    together, spectrum = VoiceEnsemble(members).eval(), torch.randn(2, 40, 100) * 10 - 40
+    mean = torch.stack([member(spectrum) for member in members]).mean(0)
+
+    assert together(spectrum).detach() == pytest.approx(mean.detach(), abs=1e-5)
+    features = together.embed(spectrum)
+    assert features.shape == (2, 3 * 320)
+    assert together.decide(torch.zeros_like(features))[0].detach() == pytest.approx(together.everybody.detach())
+    assert sum(p.numel() for p in together.parameters()) < 2_000_000
+
+
+def test_taking_a_persons_logits_off_is_taking_their_features_off():
+    """Seven numbers of a clip are kept instead of hundreds: the network's last layer is linear."""
+    network, spectra = VoiceEnsemble([CompactVoice() for _ in range(2)]).eval(), torch.randn(4, 40, 100) * 10 - 40
+    with torch.inference_mode():
+        features = network.embed(spectra)
+        own = features[1:].mean(0) * 3 / (3 + 12)
+        usual = VoiceBaseline(3, (network.decide(features[1:]) - network.everybody).mean(0).numpy(), "this")
+        by_logits = network.decide(features[:1])[0].numpy() - usual.shrunken(prior_clips=12)
+        assert by_logits == pytest.approx(network.decide(features[:1] - own)[0].numpy(), abs=1e-5)
 
 
 def test_reading_a_voice_needs_no_librosa():

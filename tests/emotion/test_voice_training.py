@@ -3,15 +3,16 @@ import pytest
 import soundfile
 import torch
 
-from emotion import voice_bench, voice_corpus, voice_training
+from emotion import voice_batches, voice_bench, voice_corpus, voice_training
 from emotion.checkpoint import load as load_checkpoint
 from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.networks.compact_voice import standardise
 from emotion.voice import VoiceRecogniser
+from emotion.voice_batches import Recipe
 from emotion.voice_corpus import Corpus
 from emotion.voice_peers import recording_leak
-from emotion.voice_training import Recipe, split, train
+from emotion.voice_training import split, train
 from tests.emotion.voices import voice, wav
 
 RISES = {"01": 0.0, "03": 0.6, "04": -0.3, "05": 0.3, "06": 0.9, "07": -0.5, "08": 1.3}  # emotion code: pitch contour
@@ -46,7 +47,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return out, train(data, out, folds=1, recipe=Recipe(epochs=3, batch=16, group=4))
+    return out, train(data, out, folds=1, recipe=Recipe(epochs=3, members=2, batch=16, group=4))
 
 
 def test_labels_people_and_sexes_come_from_the_file_names(data):
@@ -77,18 +78,18 @@ def test_training_writes_a_checkpoint_that_reads_recordings(run):
 
 def test_a_resumed_run_ends_where_the_uninterrupted_one_did(run, data, tmp_path, monkeypatch):
     out, card = run
-    whole = voice_training.Batches.__call__
+    whole = voice_batches.Batches.__call__
 
     def cut_short(self, rng):
         if rng.bit_generator.seed_seq.entropy == [0, 2]:
             raise KeyboardInterrupt
         return whole(self, rng)
 
-    settings = {"folds": 0, "recipe": Recipe(epochs=3, batch=16, group=4)}
-    monkeypatch.setattr(voice_training.Batches, "__call__", cut_short)
+    settings = {"folds": 0, "recipe": Recipe(epochs=3, members=2, batch=16, group=4)}
+    monkeypatch.setattr(voice_batches.Batches, "__call__", cut_short)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path, **settings)
-    monkeypatch.setattr(voice_training.Batches, "__call__", whole)
+    monkeypatch.setattr(voice_batches.Batches, "__call__", whole)
     train(data, tmp_path, resume=True, **settings)
 
     expected, _ = load_checkpoint(out / "voice.safetensors")
@@ -146,7 +147,7 @@ def test_the_leak_detector_finds_a_leak_in_the_durations_and_nothing_without_one
 
 def test_every_recording_of_a_batch_is_cut_to_one_length():
     corpus = corpus_of_lengths(np.ones(40), np.arange(40) % 7)
-    batches = voice_training.Batches(corpus, np.arange(40), Recipe(batch=8, group=4, crop_frames=(50, 300)))
+    batches = voice_batches.Batches(corpus, np.arange(40), Recipe(batch=8, group=4, crop_frames=(50, 300)))
     lengths = {inputs.shape[-1] for inputs, _ in batches(np.random.default_rng(0))}
 
     assert batches.steps == 5
@@ -156,8 +157,8 @@ def test_every_recording_of_a_batch_is_cut_to_one_length():
 
 def test_a_group_is_one_person_and_nobody_is_left_out():
     corpus = corpus_of_lengths(np.ones(43), np.arange(43) % 7)  # persons 0 to 2 have nine clips, 3 and 4 eight
-    batches = voice_training.Batches(corpus, np.arange(43), Recipe(group=4))
-    few = voice_training.Batches(corpus, np.arange(10), Recipe(group=4))  # two clips of each
+    batches = voice_batches.Batches(corpus, np.arange(43), Recipe(group=4))
+    few = voice_batches.Batches(corpus, np.arange(10), Recipe(group=4))  # two clips of each
 
     groups = batches.groups(np.random.default_rng(0))
 
@@ -168,8 +169,8 @@ def test_a_group_is_one_person_and_nobody_is_left_out():
 
 def test_a_short_clip_is_repeated_and_a_long_one_cut():
     clip = np.arange(10, dtype=np.float32)[None].repeat(40, axis=0)
-    repeated = voice_training.crop(clip, 25, np.random.default_rng(0))
-    cut = voice_training.crop(clip, 4, np.random.default_rng(0))
+    repeated = voice_batches.crop(clip, 25, np.random.default_rng(0))
+    cut = voice_batches.crop(clip, 4, np.random.default_rng(0))
 
     assert repeated.shape == (40, 25)
     assert (np.diff(repeated[0]) % 10 == 1).all()
@@ -178,7 +179,7 @@ def test_a_short_clip_is_repeated_and_a_long_one_cut():
 
 def test_clips_of_a_group_are_heard_through_nearly_one_microphone():
     corpus = corpus_of_lengths(np.ones(40), np.arange(40) % 7)
-    batches = voice_training.Batches(corpus, np.arange(40), Recipe(group=4))
+    batches = voice_batches.Batches(corpus, np.arange(40), Recipe(group=4))
     curves = batches.equalisers(400, np.random.default_rng(0)).reshape(100, 4, 40)
 
     assert curves.std(axis=1).mean() < curves.mean(axis=1).std(axis=0).mean() / 2
