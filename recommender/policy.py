@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.reward import RewardDefinition
+from recommender.outcomes import RewardDefinition
 
 RECORD_FORMAT = 2
 PERSONALISED, CLINICIAN_ORDER, FIXED_SEQUENCE = "personalised", "clinician_order", "fixed_sequence"
