@@ -234,28 +234,25 @@ class RewardHead:
         """
         n, chosen = len(rows), [row.activity for row in rows]
         contexts = np.array([row.context for row in rows])  # (n, C)
-        laws = np.array([self._law(row) for row in rows])  # (n, N)
+        uniform = np.full(len(self.ids), 1 / len(self.ids))
+        laws = np.array([uniform if row.law is None else row.law for row in rows], dtype=float)  # (n, N)
         attributes = self.attributes[chosen] - laws @ self.attributes
         own = np.eye(len(self.ids))[chosen] - laws
         interactions = (attributes[:, :, None] * contexts[:, None, self.columns]).reshape(n, -1)
         made_for = self.made_for[chosen] - laws @ self.made_for
         fits = (made_for * contexts[:, EMOTION]).sum(axis=1, keepdims=True) if self.intended else np.zeros((n, 0))
-        extra = np.array([self._extra(row, law) for row, law in zip(rows, laws, strict=True)])
         baseline = np.hstack([np.ones((n, 1)), contexts[:, self.baseline_columns_]])
-        x = np.hstack([baseline, attributes, own, interactions, fits, extra])
+        x = np.hstack([baseline, attributes, own, interactions, fits, self._extra(rows, chosen, laws)])
         z = np.hstack([np.ones((n, 1)), self._own(attributes, own)])
         noise = np.array([self.config.noise**2 + row.reward_variance for row in rows])
         return x, z, np.array([row.reward for row in rows]), noise
 
-    def _law(self, row: Row) -> np.ndarray:
-        return np.full(len(self.ids), 1 / len(self.ids)) if row.law is None else np.asarray(row.law, dtype=float)
-
-    def _extra(self, row: Row, law: np.ndarray) -> np.ndarray:
-        """Further columns of what was offered, centred on the law, (E,)."""
-        if row.extra is None:
-            return np.zeros(len(self.extra_names))
-        extra = np.asarray(row.extra, dtype=float).reshape(len(self.ids), len(self.extra_names))
-        centred: np.ndarray = extra[row.activity] - law @ extra
+    def _extra(self, rows: Sequence[Row], chosen: list[int], laws: np.ndarray) -> np.ndarray:
+        """Further columns of what was offered, centred on the law, (n, E)."""
+        shape = len(self.ids), len(self.extra_names)
+        none = np.zeros(shape)
+        extra = np.array([none if row.extra is None else np.reshape(row.extra, shape) for row in rows], dtype=float)
+        centred: np.ndarray = extra[np.arange(len(rows)), chosen] - (laws[:, None] @ extra)[:, 0]
         return centred
 
     def _marginal(self, z: np.ndarray, noise: np.ndarray) -> np.ndarray:
