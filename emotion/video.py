@@ -1,9 +1,9 @@
 """A video check-in: one frame a second for the face, the sound for the voice.
 
 Decoding happens in `emotion.decoder`'s limited child only, with what is there: PyAV, or the operator's own `ffmpeg`
-program on the PATH. Neither is in this package's extras. PyAV is BSD, but its wheels carry x264 and x265, which are
-GPL; build it against an LGPL FFmpeg (`pip install --no-binary av av`). OpenCV's wheels carry an LGPL one, but give no
-sound. A program that the operator installs and we start is neither linked nor shipped.
+program on the PATH. PyAV is BSD and the extra `video`, but its wheels carry x264 and x265, which are GPL: build it
+against an FFmpeg of your own (`pip install --no-binary av .[serving,video]`). OpenCV's wheels carry an LGPL one, but
+give no sound. A program that the operator installs and we start is neither linked nor shipped.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 from emotion import ffmpeg
 from emotion.estimate import EMOTIONS, Estimate
 from emotion.photo import UnusablePhoto
+from emotion.strangers import stranger
 
 LONGEST_S = 60.0
 MOST_BYTES = 60_000_000
@@ -55,6 +57,14 @@ class Clip:
     frames: list[np.ndarray]
     samples: np.ndarray
     rate_hz: int
+
+
+def decoder() -> str | None:
+    """What would take a clip apart here, in words; None where nothing can."""
+    if find_spec("av"):
+        return "PyAV"
+    program = ffmpeg.find()
+    return program and f"the program {program}"
 
 
 def decode(data: bytes) -> Clip:
@@ -137,7 +147,7 @@ def read_frames(frames: Sequence[np.ndarray], recogniser: Any) -> Estimate:
     none is left.
     """
     read, dropped = frame_estimates(frames, recogniser)
-    return _together([estimate for _, estimate in read], dropped, recogniser)
+    return together([estimate for _, estimate in read], dropped, recogniser)
 
 
 def frame_estimates(frames: Sequence[np.ndarray], recogniser: Any) -> tuple[list[tuple[float, Estimate]], Counter[str]]:
@@ -153,8 +163,10 @@ def frame_estimates(frames: Sequence[np.ndarray], recogniser: Any) -> tuple[list
     return read, dropped
 
 
-def _together(read: list[Estimate], dropped: Counter[str], recogniser: Any) -> Estimate:
+def together(read: Sequence[Estimate], dropped: Counter[str], recogniser: Any) -> Estimate:
+    """One estimate of the frames that were read, of which there is at least one."""
     mean = np.mean([estimate.probabilities for estimate in read], axis=0)
+    strangers = Counter(code for estimate in read if (code := stranger(estimate)))
     votes = Counter(estimate.emotion for estimate in read)
     majority = max(votes, key=lambda emotion: (votes[emotion], mean[EMOTIONS.index(emotion)]))
     return Estimate(
@@ -162,7 +174,8 @@ def _together(read: list[Estimate], dropped: Counter[str], recogniser: Any) -> E
         quality=float(np.mean([estimate.quality for estimate in read])),
         model_version=recogniser.version,
         abstained=bool(mean.max() < recogniser.threshold or np.mean([e.abstained for e in read]) > 0.5),
-        details={
+        details=_most(strangers, len(read))
+        | {
             "frames": len(read) + dropped.total(),
             "frames_read": len(read),
             "dropped": dict(dropped),
@@ -170,3 +183,11 @@ def _together(read: list[Estimate], dropped: Counter[str], recogniser: Any) -> E
             "majority": majority,
         },
     )
+
+
+def _most(strangers: Counter[str], frames: int) -> dict[str, Any]:
+    """The commonest reason to take the clip for a stranger, where most of its frames were taken for one."""
+    if 2 * strangers.total() <= frames:
+        return {}
+    code, count = strangers.most_common(1)[0]
+    return {"stranger": {"code": code, "frames": count}}

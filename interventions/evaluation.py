@@ -17,8 +17,8 @@ from mhealth.trials import services as trials
 from recommender import ope
 from recommender.catalogue import Activity as Described
 from recommender.context import Context
+from recommender.outcomes import OutcomeModel
 from recommender.policy import Candidate, PolicyConfig, decide
-from recommender.reward import OutcomeModel
 
 Law = Callable[[dict], np.ndarray]  # a decision's record to the probability of each of its candidates, (N,)
 

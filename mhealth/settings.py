@@ -208,6 +208,8 @@ AFTER_ANALYSIS = ["interventions.services.after_analysis"]
 CHECKIN_READER = env.str("CHECKIN_READER", default="mhealth.checkins.recognisers.read")
 CHECKIN_EXPLAINER = "mhealth.checkins.recognisers.explain"  # f(modality, data) -> what an estimate rests on, as JSON
 CHECKIN_WINDOWS = "mhealth.checkins.recognisers.along"  # f(data) -> seconds of a voice, and what each window expresses
+CHECKIN_WATCHER = "mhealth.checkins.recognisers.watch"  # f(data) -> recognisers.Watched: face and voice of a video
+VIDEO_CHECK_INS = env.bool("VIDEO_CHECK_INS", default=False)  # the workers need PyAV or the program ffmpeg for it
 # A language model of the operator's at an OpenAI-compatible address may say the sentences of a report on face and voice
 # anew; it is sent those sentences and nothing else. Empty: the templates stand.
 DISPARITY_REWRITER = env.str("DISPARITY_REWRITER", default="")

@@ -201,6 +201,7 @@ def bench_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quick", action="store_true", help="the slice of a few minutes")
     command.add_argument("--resume", action="store_true", help="keep the cells that are finished")
     command.add_argument("--minutes", type=float, help="start no cell after this many minutes")
+    command.add_argument("--only", default="", metavar="WORDS", help="cells whose name holds all these words")
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -208,7 +209,7 @@ def bench(options: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
 
     try:
-        asked = {"quick": options.quick, "resume": options.resume, "minutes": options.minutes}
+        asked = {name: getattr(options, name) for name in ("quick", "resume", "minutes", "only")}
         print(measure(options.bench, Path(options.out), data=Path(options.data), heard=heard, **asked))
     except ImportError as error:
         raise BenchFailed(f"{error}; the peers come with `pip install .[bench]`") from error

@@ -19,6 +19,7 @@ import numpy as np
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 MODALITIES = ("face", "voice", "text")
 SCALES = ("depression", "anxiety", "stress")
+UNIFORM, MOST_ENTROPY = 1 / len(EMOTIONS), math.log(len(EMOTIONS))
 
 _BLOCK_COLUMNS = {
     "emotion": (*(f"emotion_{name}" for name in EMOTIONS), "emotion_certainty"),
@@ -134,10 +135,11 @@ def _emotion(emotion: Mapping[str, float] | None) -> list[float]:
     given = [emotion.get(name, 0.0) for name in EMOTIONS]  # plain numbers: for seven, arrays take ten times as long
     total = sum(given)
     p = [x / total for x in given]
-    deviations = [x - 1 / len(EMOTIONS) for x in p]
-    deviations = [0.0 if abs(x) < 1e-12 else x for x in deviations]  # uniform up to rounding is uniform
-    entropy = -sum(x * math.log(x) for x in p if x > 0)
-    return [*deviations, max(1 - entropy / math.log(len(EMOTIONS)), 0.0) if any(deviations) else 0.0]
+    deviations = [d if abs(d := x - UNIFORM) >= 1e-12 else 0.0 for x in p]  # uniform up to rounding is uniform
+    if not any(deviations):
+        return [0.0] * (len(EMOTIONS) + 1)
+    entropy = -sum([x * math.log(x) for x in p if x > 0])
+    return [*deviations, max(1 - entropy / MOST_ENTROPY, 0.0)]
 
 
 def _check_emotion(emotion: Mapping[str, float] | None) -> None:

@@ -80,7 +80,8 @@ class Reader:
         return Items(self.tensor(attributes), torch.tensor(ids, dtype=torch.long))
 
     def tensor(self, array: np.ndarray) -> Tensor:
-        return torch.tensor(array, dtype=self.dtype)
+        """Shares the memory of an array that has the type already."""
+        return torch.from_numpy(array).to(self.dtype)
 
     def people(self, histories: Sequence[Sequence[Delivery]]) -> People:
         if any(a.at > b.at for history in histories for a, b in zip(history, history[1:], strict=False)):

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.reward import RewardDefinition
+from recommender.outcomes import RewardDefinition
 
 RECORD_FORMAT = 2
 PERSONALISED, CLINICIAN_ORDER, FIXED_SEQUENCE = "personalised", "clinician_order", "fixed_sequence"
@@ -277,12 +277,25 @@ def thompson_probabilities(mean: Sequence[float], sd: Sequence[float], draws: in
 
     mean, sd: (m,). Ties (only possible without uncertainty) are shared.
     """
-    normals = _normals(seed, _POSTERIOR, draws * len(mean)).reshape(draws, len(mean))
-    samples = np.asarray(mean, dtype=float) + np.asarray(sd, dtype=float) * normals
-    best = samples == samples.max(axis=1, keepdims=True)  # (draws, m)
+    means, sds = np.asarray(mean, dtype=float), np.asarray(sd, dtype=float)
+    uniforms = _raw_uniforms(seed, _POSTERIOR, draws * len(means) + draws * len(means) % 2)
+    able = _able_to_win(means, sds, uniforms)
+    samples = means[able] + sds[able] * _normals(uniforms, draws, np.flatnonzero(able), len(means))
+    best = samples == samples.max(axis=1, keepdims=True)  # (draws, able)
     winners = best.sum(axis=1, keepdims=True)
-    shares: np.ndarray = (best if winners.max() == 1 else best / winners).sum(axis=0) / draws
+    shares = np.zeros(len(means))
+    shares[able] = (best if winners.max() == 1 else best / winners).sum(axis=0) / draws
     return shares
+
+
+def _able_to_win(mean: np.ndarray, sd: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """Who may win a draw at all, (m,) bool: nobody is drawn farther out than the longest radius there is.
+
+    With a narrow posterior that leaves few, and the others' normal numbers need not be computed.
+    """
+    farthest = (1 + 1e-9) * float(_radius(uniforms[: len(uniforms) // 2].max()))
+    able: np.ndarray = mean + farthest * sd >= (mean - farthest * sd).max()
+    return able
 
 
 def _mixed_law(candidates, mean, sd, seed: int, config: PolicyConfig) -> list[float]:
@@ -383,9 +396,22 @@ def _uniform(seed: int, stream: int) -> float:
     return float(_raw_uniforms(seed, stream, 1)[0])
 
 
-def _normals(seed: int, stream: int, n: int) -> np.ndarray:
-    """Return n standard normal numbers by Box and Muller (1958), (n,)."""
-    half = (n + 1) // 2
-    u = _raw_uniforms(seed, stream, 2 * half)
-    radius, angle = np.sqrt(-2 * np.log1p(-u[:half])), 2 * np.pi * u[half:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n]
+def _normals(uniforms: np.ndarray, rows: int, columns: np.ndarray, width: int) -> np.ndarray:
+    """Return the asked columns of a (rows, width) table of standard normal numbers, (rows, asked).
+
+    By Box and Muller (1958): one half of the uniforms gives radii, the other angles, and the table is filled row by
+    row, first with all radius x cosine, then with radius x sine.
+    """
+    radii, angles = np.split(uniforms, 2)
+    place = (np.arange(rows)[:, None] * width + columns).ravel()
+    cosines = np.searchsorted(place, len(radii))
+    first, second = place[:cosines], place[cosines:] - len(radii)
+    drawn = [
+        _radius(radii[first]) * np.cos(2 * np.pi * angles[first]),
+        _radius(radii[second]) * np.sin(2 * np.pi * angles[second]),
+    ]
+    return np.concatenate(drawn).reshape(rows, len(columns))
+
+
+def _radius(uniforms):
+    return np.sqrt(-2 * np.log1p(-uniforms))

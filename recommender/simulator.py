@@ -33,7 +33,7 @@ from scipy import special
 
 from recommender.catalogue import Activity, Outcome
 from recommender.context import COLUMNS, EMOTIONS, SCALES
-from recommender.reward import OutcomeModel, RewardDefinition
+from recommender.outcomes import OutcomeModel, RewardDefinition
 
 FOLDER = Path(__file__).parent / "worlds"
 NAMES = ("null", "prompted", "linear-small", "linear-wild", "nonlinear", "drifting", "sensor", "heartsteps")

@@ -31,8 +31,9 @@ from recommender.catalogue import Activity, Delivery
 from recommender.context import COLUMNS, Context
 from recommender.histories import Moment, People, Reader, by_fold, chunks
 from recommender.network import Network, VaeConfig
+from recommender.outcomes import OutcomeModel
 from recommender.policy import UPDATE_RULES
-from recommender.reward import OutcomeModel, RewardHead, Row
+from recommender.reward import RewardHead, Row
 
 __all__ = ["IncompatibleModel", "NothingToLearn", "Ranked", "Recommender", "VaeConfig"]
 FORMAT = "recommender-vae/1"

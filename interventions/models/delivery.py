@@ -18,7 +18,7 @@ from mhealth.platform.crypto import KeyDestroyed
 from mhealth.platform.leases import Work, WorkQuerySet, WorkStatus
 from mhealth.trials.models import UnblindingRequest
 from recommender.catalogue import Outcome
-from recommender.reward import RewardDefinition
+from recommender.outcomes import RewardDefinition
 
 RECORD_PAGE_BYTES = 64 * 1024  # well above the largest record of forty activities
 

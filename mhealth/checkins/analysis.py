@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -16,7 +17,7 @@ from emotion.reliability import Reliability
 from emotion.strangers import stranger
 from emotion.voice import LEAST_QUALITY
 from mhealth.checkins import calibration, disparity, reliability, retention
-from mhealth.checkins.models import CheckIn, Estimate, Modality, Part, Purpose
+from mhealth.checkins.models import CheckIn, Estimate, Modality, Part, Purpose, modalities
 from mhealth.checkins.reasons import Unreadable
 from mhealth.people.models import Participant
 from mhealth.platform.leases import WorkStatus
@@ -24,6 +25,7 @@ from mhealth.platform.media import MediaGone
 
 log = structlog.get_logger(__name__)
 WITHDRAWN = "consent_withdrawn"
+FRAMES = ("frames", "frames_read", "dropped", "votes", "majority")  # details of emotion.video
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,15 @@ class Readings:
 
     estimates: dict[str, Reading]
     reasons: dict[str, str]
+    watched: Any = None  # recognisers.Watched, where a video was among the parts
 
 
 def analyse(check_in: CheckIn) -> None:
     """Read every part that consent still covers, fuse with this person's weights, store, and tell the rooms above."""
-    parts = [part for part in check_in.parts.all() if part.kind in Modality.values]
+    parts = [part for part in check_in.parts.all() if modalities(part.kind)]
     readings = read(check_in, parts)
     daily = check_in.purpose == Purpose.DAILY
-    comparison = disparity.of(check_in, parts, readings.estimates) if daily else None
+    comparison = disparity.of(check_in, parts, readings.estimates, readings.watched) if daily else None
     with transaction.atomic():
         # In turn with a withdrawal: what was withdrawn while a model read it is not stored, nor felt in the fusion.
         allowed = still_allowed(readings, Participant.objects.hold(check_in.participant_id))
@@ -100,23 +103,36 @@ def _unfit(heard: Reading) -> str:
 
 
 def read(check_in: CheckIn, parts: list[Part]) -> Readings:
-    recognise = import_string(settings.CHECKIN_READER)
     readings = Readings({}, {})
     for part in parts:
-        if why_not := _why_not(check_in.participant, part.kind):
-            readings.reasons[part.kind] = why_not
-            if why_not == WITHDRAWN:  # who only stopped keeps their media until retention takes them
-                part.delete_content()
-            continue
-        try:
-            readings.estimates[part.kind] = recognise(
-                part.kind, part.content(), **calibration.against(check_in, part.kind)
-            )
-        except Unreadable as problem:
-            readings.reasons[part.kind] = problem.code
-        except MediaGone:
-            readings.reasons[part.kind] = "media_gone"
+        found = _refused(check_in.participant, part) or _read_part(check_in, part)
+        readings.estimates.update(found.estimates)
+        readings.reasons.update(found.reasons)
+        readings = replace(readings, watched=readings.watched or found.watched)
     return readings
+
+
+def _refused(participant: Participant, part: Part) -> Readings | None:
+    """Why nothing of this part must be read now; None if it may be. What one scope covers is gone with the other's."""
+    said = {modality: _why_not(participant, modality) for modality in modalities(part.kind)}
+    if not any(said.values()):
+        return None
+    if WITHDRAWN in said.values():  # who only stopped keeps their media until retention takes them
+        part.delete_content()
+    return Readings({}, {modality: why_not or "media_gone" for modality, why_not in said.items()})
+
+
+def _read_part(check_in: CheckIn, part: Part) -> Readings:
+    try:
+        if part.kind == Part.Kind.VIDEO:
+            watch = import_string(settings.CHECKIN_WATCHER)
+            watched = watch(part.content(), **calibration.against(check_in, Modality.VOICE))
+            return Readings(watched.estimates, watched.reasons, watched)
+        recognise = import_string(settings.CHECKIN_READER)
+        estimate = recognise(part.kind, part.content(), **calibration.against(check_in, part.kind))
+        return Readings({part.kind: estimate}, {})
+    except (Unreadable, MediaGone) as problem:
+        return Readings({}, dict.fromkeys(modalities(part.kind), getattr(problem, "code", "media_gone")))
 
 
 def _why_not(participant: Participant, kind: str) -> str:
@@ -155,11 +171,18 @@ def _rows(check_in: CheckIn, readings: Readings, fused: Fused | None) -> list[Es
             abstained=reading.abstained,
             weight=fused.weights[modality] if fused else None,
             model_version=reading.model_version,
+            frames=frames_of(reading),
             reason=stranger(reading),
         )
         for modality, reading in readings.estimates.items()
     ]
     return read_rows + [Estimate(check_in=check_in, modality=m, reason=code) for m, code in readings.reasons.items()]
+
+
+def frames_of(reading: Reading) -> dict | None:
+    """Of a face read from a video: its frames and their votes."""
+    told = {key: reading.details[key] for key in FRAMES if key in reading.details}
+    return told or None
 
 
 def distribution(probabilities: Iterable[float]) -> dict[str, float]:

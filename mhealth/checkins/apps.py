@@ -7,8 +7,11 @@ class CheckinsConfig(AppConfig):
     verbose_name = "Check-ins"
 
     def ready(self) -> None:
-        from mhealth.checkins import data_rights, services
+        from mhealth.checkins import checks, data_rights, services
         from mhealth.people import registry
+        from mhealth.platform import health
+
+        health.also_check("videos", checks.check_videos)
 
         registry.register(
             "checkins",

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mhealth.checkins import calibration, services
-from mhealth.checkins.models import CalibrationClip, CheckIn, DisparityReport, Explanation, Part, PersonalReliability
+from mhealth.checkins.models import (
+    CalibrationClip,
+    CheckIn,
+    DisparityReport,
+    Explanation,
+    Part,
+    PersonalReliability,
+    modalities,
+)
 from mhealth.checkins.retention import MEDIA_KINDS
 from mhealth.people.models import Participant
 
@@ -54,7 +62,7 @@ def _is_text(part) -> bool:
 
 
 def media_held(participant: Participant) -> Iterator[tuple[str, bytes]]:
-    """Photos and recordings that retention has not deleted yet, by check-in."""
+    """Photos, recordings and videos that retention has not deleted yet, by check-in."""
     parts = Part.objects.filter(check_in__participant=participant, kind__in=MEDIA_KINDS, deleted_at=None)
     for part in parts.select_related("check_in__participant__data_key"):
         yield f"{part.check_in_id}/{part.kind}.{part.media_type.rpartition('/')[2]}", part.content()
@@ -67,8 +75,8 @@ def withdraw_consent(participant: Participant, scope: str, said_at: datetime) ->
     """
     from mhealth.checkins import disparity, explanations, reliability
 
-    if scope in Part.Kind.values:
-        services.delete_media(participant, [scope], until=said_at)
+    if sent := [kind for kind in Part.Kind.values if scope in modalities(kind)]:  # a video goes with either scope
+        services.delete_media(participant, sent, until=said_at)
         reliability.relearn(participant)
     if scope in (Part.Kind.FACE, Part.Kind.VOICE):
         disparity.forget(participant, said_at)

@@ -23,14 +23,18 @@ log = structlog.get_logger(__name__)
 BOTH = (Modality.FACE, Modality.VOICE)
 
 
-def of(check_in: CheckIn, parts: list[Part], readings: dict[str, Reading]) -> Comparison | None:
-    """Face against voice, and along the voice where there is a null for these models; None unless both were read."""
+def of(check_in: CheckIn, parts: list[Part], readings: dict[str, Reading], watched=None) -> Comparison | None:
+    """Face against voice, and along the voice where there is a null for these models; None unless both were read.
+
+    watched: `recognisers.Watched` where a video was read: its frames move along with the voice.
+    """
     if not set(BOTH) <= set(readings):
         return None
     face, voice = (_as_the_null_was(readings[modality]) for modality in BOTH)
     null = _null(check_in.participant, _versions(readings))
-    duration_s, along = _along(parts) if null else (0.0, [])
-    return compare([(0.0, face.probabilities)], voice.probabilities, along, duration_s, null)
+    seen = watched.seen if watched else [(0.0, face.probabilities)]
+    duration_s, along = (watched.heard_along() if watched else _along(parts)) if null else (0.0, [])
+    return compare(seen, voice.probabilities, along, duration_s, null)
 
 
 def store(check_in: CheckIn, comparison: Comparison, readings: dict[str, Reading]) -> None:

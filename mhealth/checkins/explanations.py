@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from mhealth.checkins import tasks
-from mhealth.checkins.models import CheckIn, Explanation, Part
+from mhealth.checkins.models import CheckIn, Explanation, Part, modalities
 from mhealth.checkins.reasons import Unreadable
 from mhealth.checkins.retention import MEDIA_KINDS
 from mhealth.people.models import Participant
@@ -25,9 +25,9 @@ class MediaNotHeld(Problem):
 
 
 def held(check_in: CheckIn) -> list[Part]:
-    """Photo and recording that are still here and may still be read."""
-    parts = check_in.parts.filter(kind__in=MEDIA_KINDS, deleted_at=None)
-    return [part for part in parts if check_in.participant.consents_to(part.kind)]
+    """Photo, recording and video that are still here and may still be read."""
+    parts, person = check_in.parts.filter(kind__in=MEDIA_KINDS, deleted_at=None), check_in.participant
+    return [part for part in parts if all(person.consents_to(scope) for scope in modalities(part.kind))]
 
 
 def ask(check_in: CheckIn) -> tuple[Explanation, bool]:
@@ -53,10 +53,11 @@ def explain(row: Explanation) -> None:
     """Look into what consent still covers, and seal what was found. Runs in a worker, under a lease."""
     found, reasons = {}, set()
     for part in held(row.check_in):
-        try:
-            found[part.kind] = import_string(settings.CHECKIN_EXPLAINER)(part.kind, part.content())
-        except (Unreadable, MediaGone) as problem:
-            reasons.add(getattr(problem, "code", "media_gone"))
+        for modality in modalities(part.kind):
+            try:
+                found[modality] = _look_into(part, modality)
+            except (Unreadable, MediaGone) as problem:
+                reasons.add(getattr(problem, "code", "media_gone"))
     with transaction.atomic():
         # In turn with a withdrawal, which takes along what was found in what was withdrawn.
         person = Participant.objects.hold(row.check_in.participant_id)
@@ -64,6 +65,11 @@ def explain(row: Explanation) -> None:
         sealed = person.data_key.seal(json.dumps(found).encode(), row.place) if found else None
         reason = "" if found else (reasons.pop() if len(reasons) == 1 else "media_gone")
         row.finish(WorkStatus.DONE if found else WorkStatus.UNUSABLE, sealed=sealed, reason=reason)
+
+
+def _look_into(part: Part, modality: str) -> dict:
+    is_video = {"video": True} if part.kind == Part.Kind.VIDEO else {}
+    return import_string(settings.CHECKIN_EXPLAINER)(modality, part.content(), **is_video)
 
 
 def forget(participant: Participant, until) -> None:

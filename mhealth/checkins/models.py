@@ -16,6 +16,13 @@ class Modality(models.TextChoices):
     TEXT = "text"
 
 
+def modalities(kind: str) -> tuple[str, ...]:
+    """What is read from a part of this kind; each is also a scope that the person must have agreed to."""
+    if kind == Part.Kind.VIDEO:
+        return Modality.FACE.value, Modality.VOICE.value
+    return (kind,) if kind in Modality.values else ()
+
+
 class Purpose(models.TextChoices):
     DAILY = "daily"
     CALIBRATION = "calibration"  # a neutral sentence read aloud: says how this voice usually sounds, and nothing else
@@ -63,6 +70,7 @@ class Part(models.Model):
     class Kind(models.TextChoices):
         FACE = "face"
         VOICE = "voice"
+        VIDEO = "video"
         TEXT = "text"
         SELF_REPORT = "self_report"
 
@@ -115,6 +123,8 @@ class Estimate(models.Model):
     abstained = models.BooleanField(default=False)
     weight = models.FloatField(null=True)
     model_version = models.CharField(max_length=80, blank=True)
+    # Of a video: how many frames there were and were read, why the others were dropped, and each emotion's votes.
+    frames = models.JSONField(null=True)
     reason = models.CharField(max_length=40, blank=True)  # a code: no_face, silent, no_model, consent_withdrawn …
 
     objects = EstimateQuerySet.as_manager()

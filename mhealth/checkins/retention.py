@@ -10,7 +10,7 @@ from mhealth.platform import media
 from mhealth.platform.leases import WorkStatus
 
 log = structlog.get_logger(__name__)
-MEDIA_KINDS = (Part.Kind.FACE, Part.Kind.VOICE)
+MEDIA_KINDS = (Part.Kind.FACE, Part.Kind.VOICE, Part.Kind.VIDEO)
 
 
 def keeps_media(check_in: CheckIn) -> bool:
@@ -18,7 +18,7 @@ def keeps_media(check_in: CheckIn) -> bool:
 
 
 def expired_parts(now=None) -> list[Part]:
-    """Face and voice parts of finished check-ins that are older than their study keeps them."""
+    """Photos, recordings and videos of finished check-ins that are older than their study keeps them."""
     now = now or timezone.now()
     held = Part.objects.filter(
         kind__in=MEDIA_KINDS,

@@ -50,13 +50,18 @@ class PhoneId(serializers.UUIDField):
 
 
 class CheckInUpload(serializers.Serializer):
-    """One check-in, whole: at least one of face, voice, text and self_report."""
+    """One check-in, whole: at least one of face, voice, video, text and self_report."""
 
     id = PhoneId(help_text="Made by the phone; repeat it to repeat the upload.")
     recorded_at = ToldMoment(help_text="When it was recorded, UTC.")
     zone = serializers.CharField(max_length=64, help_text="The phone's IANA time zone at that moment.")
     face = serializers.FileField(required=False, help_text="JPEG, PNG or WebP, up to 10 MB and 25 megapixels.")
     voice = serializers.FileField(required=False, help_text="WAV, FLAC or Ogg-Opus, up to 20 MB and 60 s.")
+    video = serializers.FileField(
+        required=False,
+        help_text="MP4, QuickTime or WebM, up to 30 MB and 60 s, where the server reads videos. It brings face and "
+        "voice and needs the consent for both: send neither of them beside it.",
+    )
     text = serializers.CharField(required=False, max_length=TEXT_MAX_CHARACTERS)
     self_report = JsonField(required=False, help_text='A JSON object, for example {"mood": 3}.')
     context = JsonField(required=False, help_text="A JSON object without personal words: place kind, activity.")
@@ -74,9 +79,14 @@ class CheckInUpload(serializers.Serializer):
         return zone
 
     def validate(self, values):
+        if "video" in values and {"face", "voice"} & set(values):
+            raise serializers.ValidationError(
+                {"video": "A video brings the face and the voice: send neither of them beside it."}, code="invalid"
+            )
         parts = [
             *([intake.photo(values["face"].read())] if "face" in values else []),
             *([intake.voice(values["voice"].read())] if "voice" in values else []),
+            *([intake.video(values["video"].read())] if "video" in values else []),
             *([intake.words("text", values["text"])] if "text" in values else []),
             *([intake.words("self_report", json.dumps(values["self_report"]))] if "self_report" in values else []),
         ]
@@ -90,7 +100,7 @@ class CheckInUpload(serializers.Serializer):
 
 
 class BatchUpload(serializers.Serializer):
-    """Offline check-ins. The photo of item `<id>` is the file `<id>.face`, its recording `<id>.voice`."""
+    """Offline check-ins. The photo of item `<id>` is the file `<id>.face`; likewise `.voice` and `.video`."""
 
     items = serializers.CharField(
         max_length=500_000, help_text="A JSON list of up to 50 objects with the fields of a check-in."
@@ -105,6 +115,18 @@ class BatchUpload(serializers.Serializer):
         return items
 
 
+class FramesSerializer(serializers.Serializer):
+    """One frame a second; the probabilities of the estimate are the mean over those that were read."""
+
+    frames = serializers.IntegerField()
+    frames_read = serializers.IntegerField(help_text="That showed one readable face.")
+    dropped = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Why the others were not: reason codes."
+    )
+    votes = serializers.DictField(child=serializers.IntegerField(), help_text="Most probable emotion of each frame.")
+    majority = serializers.ChoiceField(choices=EMOTIONS, help_text="The emotion with most votes.")
+
+
 class EstimateSerializer(serializers.ModelSerializer):
     """What was read from one modality, or why nothing was."""
 
@@ -114,6 +136,7 @@ class EstimateSerializer(serializers.ModelSerializer):
         allow_null=True,
         help_text="The probabilities without the person's voice baseline, for trends; null where none was used.",
     )
+    frames = FramesSerializer(allow_null=True, read_only=True, help_text="Of the face in a video; else null.")
     advice = serializers.SerializerMethodField()
 
     class Meta:
@@ -129,6 +152,7 @@ class EstimateSerializer(serializers.ModelSerializer):
             "weight",
             "abstained",
             "model_version",
+            "frames",
             "reason",
             "advice",
         ]

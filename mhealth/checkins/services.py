@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mhealth.checkins import calibration, tasks
 from mhealth.checkins.intake import IncomingPart
-from mhealth.checkins.models import CheckIn, Correction, Part, Purpose
+from mhealth.checkins.models import CheckIn, Correction, Part, Purpose, modalities
 from mhealth.people.models import Participant
 from mhealth.platform import media, moments
 from mhealth.platform.crypto import KeyDestroyed
@@ -98,9 +98,9 @@ def _digest(parts: Iterable[IncomingPart], recorded_at: datetime, zone: str, con
 def _refuse_without_consent(participant: Participant, parts: Iterable[IncomingPart]) -> None:
     if participant.status != Participant.Status.ACTIVE:
         raise ParticipationStopped
-    for part in parts:
-        if part.kind != Part.Kind.SELF_REPORT and not participant.consents_to(part.kind):
-            raise ConsentWithdrawn(f"There is no consent to use the {part.kind} at present.")
+    for scope in (scope for part in parts for scope in modalities(part.kind)):
+        if not participant.consents_to(scope):
+            raise ConsentWithdrawn(f"There is no consent to use the {scope} at present.")
 
 
 def _store(participant, check_in_id, parts, told: dict) -> CheckIn:

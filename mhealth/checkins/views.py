@@ -96,7 +96,7 @@ class CheckInBatch(generics.GenericAPIView):
         return Response({"results": [self._one(item) for item in batch.validated_data["items"]]})
 
     def _one(self, item: dict) -> dict:
-        files = {kind: self.request.FILES.get(f"{item.get('id')}.{kind}") for kind in ("face", "voice")}
+        files = {kind: self.request.FILES.get(f"{item.get('id')}.{kind}") for kind in ("face", "voice", "video")}
         try:
             check_in, new = take_in(self.request.user.participant, item | {k: f for k, f in files.items() if f})
         except APIException as refused:

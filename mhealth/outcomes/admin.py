@@ -1,6 +1,7 @@
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
@@ -9,6 +10,25 @@ from mhealth.outcomes import instruments
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant
 from mhealth.platform.admin import plain
+
+
+def _items(numbers: list[int]) -> str:
+    return f"item{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _origin(version: InstrumentVersion, language: str) -> str:
+    text = version.texts[language]
+    author = f"translated by {text['translator']}" if text.get("translator") else "original"
+    return f"{author}. {text.get('source', '')} {text.get('validation_reference') or ''}".strip()
+
+
+def _doubt(version: InstrumentVersion, language: str) -> str:
+    unchecked = ["the instructions"] if not version.texts[language].get("instructions_checked", True) else []
+    if numbers := version.unchecked_items(language):
+        unchecked.append(_items(numbers))
+    validated = "" if version.is_validated(language) else "This translation is not validated."
+    compared = f"Not compared with the published form: {' and '.join(unchecked)}." if unchecked else ""
+    return f"{validated} {compared}".strip()
 
 
 class ReadOnly:
@@ -26,8 +46,10 @@ class ReadOnly:
 
 @admin.register(InstrumentVersion)
 class InstrumentVersionAdmin(ReadOnly, ModelAdmin):
-    list_display = ["instrument", "version", "languages", "not_validated", "loaded_at", "acknowledged"]
-    fields = ["instrument", "version", "languages", "not_validated", "licence", "licence_acknowledged_at", "definition"]
+    list_display = ["instrument", "version", "languages", "not_validated", "not_checked", "frozen", "acknowledged"]
+    list_select_related = ["instrument"]
+    fields = ["instrument", "version", "wording", "licence", "licence_acknowledged_at", "loaded_at", "frozen_at"]
+    fields += ["definition"]
     readonly_fields = fields
     actions_detail = ["acknowledge_licence"]
 
@@ -37,7 +59,23 @@ class InstrumentVersionAdmin(ReadOnly, ModelAdmin):
 
     @display(description="not validated")
     def not_validated(self, version: InstrumentVersion) -> str:
-        return ", ".join(sorted(code for code, text in version.texts.items() if text["status"] == "unvalidated")) or "–"
+        return ", ".join(version.not_validated) or "–"
+
+    @display(description="words not checked")
+    def not_checked(self, version: InstrumentVersion) -> str:
+        """Items by language."""
+        found = {code: version.unchecked_items(code) for code in sorted(version.texts)}
+        return "; ".join(f"{code}: {_items(numbers)}" for code, numbers in found.items() if numbers) or "–"
+
+    @display(description="wording, by language")
+    def wording(self, version: InstrumentVersion) -> str:
+        """Where the words come from, who validated them, and which could not be compared with the published form."""
+        lines = [(code, _origin(version, code), _doubt(version, code)) for code in sorted(version.texts)]
+        return format_html_join("", "<p><b>{}</b>: {} <b>{}</b></p>", lines)
+
+    @display(description="frozen by a trial", boolean=True)
+    def frozen(self, version: InstrumentVersion) -> bool:
+        return version.frozen_at is not None
 
     @display(description="licence acknowledged", boolean=True)
     def acknowledged(self, version: InstrumentVersion) -> bool:

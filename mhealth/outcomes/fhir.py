@@ -91,7 +91,7 @@ def questionnaire(version: InstrumentVersion, language: str) -> Resource:
 
 def not_validated(version: InstrumentVersion, language: str) -> list[Resource]:
     """The extension of what is in, or answers, a translation without a validation reference; none for other texts."""
-    if version.texts.get(language, {}).get("status") != "unvalidated":
+    if language not in version.texts or version.is_validated(language):
         return []
     return [{"url": f"{OURS}:translation-not-validated", "valueBoolean": True}]
 

@@ -55,7 +55,7 @@ def newest_definition(folder: Path, slug: str) -> scoring.Instrument:
 def load_instruments(folder: Path) -> list[InstrumentVersion]:
     """Load every <slug>/<version> of `folder`; loading again changes nothing. Raises InvalidInstrument.
 
-    A used version keeps its scoring and its wording for good; new languages may be added to it.
+    A version in use keeps its scoring and its wording for good; new languages may be added to it.
     """
     paths = sorted(Path(folder).glob("*/*/instrument.json"))
     return [_load(path.parent) for path in paths]
@@ -77,7 +77,7 @@ def _load(folder: Path) -> InstrumentVersion:
 
 
 def _refresh(version: InstrumentVersion, content: dict) -> None:
-    if version.occasions.exists():
+    if version.in_use:
         kept = {language: content["texts"].get(language) for language in version.texts}
         if _rules_of(content["definition"]) != _rules_of(version.definition) or kept != version.texts:
             raise InvalidInstrument(f"{version} is in use and has changed: give it a new version")

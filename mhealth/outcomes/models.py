@@ -35,6 +35,9 @@ class InstrumentVersion(models.Model):
     texts = models.JSONField(default=dict, help_text="Per language: title, instruction, items, options, source.")
     licence = models.TextField(blank=True)
     loaded_at = models.DateTimeField(default=timezone.now)
+    frozen_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since then a sealed trial counts on it: its rules and its words stay."
+    )
     licence_acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)
     licence_acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
@@ -52,9 +55,28 @@ class InstrumentVersion(models.Model):
         return scoring.parse(self.definition)
 
     @property
+    def in_use(self) -> bool:
+        """Whether somebody is asked by it, or will be."""
+        return self.frozen_at is not None or self.occasions.exists()
+
+    @property
     def spoken(self) -> set[str]:
         """Languages in which it can be shown whole."""
         return {language for language, text in self.texts.items() if text.keys() >= TEXT_PARTS}
+
+    def is_validated(self, language: str) -> bool:
+        """An original needs no validation; a translation is validated once it names its reference."""
+        text = self.texts[language]
+        return text.get("status") == "original" or bool(text.get("validation_reference"))
+
+    @property
+    def not_validated(self) -> list[str]:
+        """Languages."""
+        return [language for language in sorted(self.texts) if not self.is_validated(language)]
+
+    def unchecked_items(self, language: str) -> list[int]:
+        """Numbers of the items whose words could not be compared with the published form."""
+        return [item["number"] for item in self.texts[language].get("items", []) if not item.get("checked", True)]
 
     @property
     def min_days_between(self) -> int:

@@ -4,6 +4,8 @@ from mhealth.outcomes import scoring
 from mhealth.outcomes.models import Occasion, Response
 from mhealth.platform.moments import ToldMoment
 
+CHECKED = "False: these words could not be compared with the published form."
+
 
 class OptionSerializer(serializers.Serializer):
     value = serializers.IntegerField()
@@ -13,6 +15,7 @@ class OptionSerializer(serializers.Serializer):
 class ItemSerializer(serializers.Serializer):
     number = serializers.IntegerField()
     text = serializers.CharField()
+    checked = serializers.BooleanField(help_text=CHECKED)
 
 
 class ShownInstrumentSerializer(serializers.Serializer):
@@ -23,6 +26,7 @@ class ShownInstrumentSerializer(serializers.Serializer):
     language = serializers.CharField()
     title = serializers.CharField()
     instructions = serializers.CharField()
+    instructions_checked = serializers.BooleanField(help_text=CHECKED)
     items = ItemSerializer(many=True)
     options = OptionSerializer(many=True)
     minimum = serializers.IntegerField()

@@ -1,6 +1,6 @@
 """Questionnaires: load instruments, plan occasions, receive answers, score and screen them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 
@@ -67,25 +67,49 @@ class UnknownInstrument(Exception):
     """No version of this instrument is loaded."""
 
 
-def slots_of(instrument_slug: str, schedule: Sequence[dict]) -> tuple[InstrumentVersion, list[windows.Slot]]:
-    """The newest version, and the lines as it allows them. Raises UnknownInstrument or windows.InvalidSchedule."""
-    version = _newest(instrument_slug)
-    if version is None:
+def slots_of(
+    instrument_slug: str, schedule: Sequence[dict], version: str = ""
+) -> tuple[InstrumentVersion, list[windows.Slot]]:
+    """The version, else the newest, and the lines as it allows them.
+
+    Raises UnknownInstrument or windows.InvalidSchedule.
+    """
+    asked = _version_of(instrument_slug, version)
+    if asked is None:
         raise UnknownInstrument(instrument_slug)
-    return version, windows.parse_schedule(schedule, version.min_days_between)
+    return asked, windows.parse_schedule(schedule, asked.min_days_between)
 
 
-def weak_texts(instrument_slug: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+@transaction.atomic
+def freeze(instrument_slugs: Iterable[str]) -> dict[str, str]:
+    """From now on the newest version of each keeps its rules and its words; returns it by slug.
+
+    Raises UnknownInstrument.
+    """
+    frozen = {}
+    for slug in sorted(set(instrument_slugs)):
+        newest = _version_of(slug)
+        if newest is None:
+            raise UnknownInstrument(slug)
+        InstrumentVersion.objects.filter(pk=newest.pk, frozen_at=None).update(frozen_at=timezone.now())
+        frozen[slug] = newest.version
+    return frozen
+
+
+def weak_texts(instrument_slug: str, wanted: Sequence[str], version: str = "") -> tuple[list[str], list[str]]:
     """Of the wanted languages those without a text, and those whose translation is not validated."""
-    version = _newest(instrument_slug)
-    if version is None:
+    asked = _version_of(instrument_slug, version)
+    if asked is None:
         return list(wanted), []
-    unvalidated = [code for code in wanted if code in version.spoken and version.texts[code]["status"] == "unvalidated"]
-    return [code for code in wanted if code not in version.spoken], unvalidated
+    unvalidated = [code for code in wanted if code in asked.spoken and not asked.is_validated(code)]
+    return [code for code in wanted if code not in asked.spoken], unvalidated
 
 
-def _newest(instrument_slug: str) -> InstrumentVersion | None:
-    return InstrumentVersion.objects.filter(instrument__slug=instrument_slug).order_by("-loaded_at", "-id").first()
+def _version_of(instrument_slug: str, version: str = "") -> InstrumentVersion | None:
+    """Without a version the newest."""
+    loaded = InstrumentVersion.objects.filter(instrument__slug=instrument_slug)
+    wanted = loaded.filter(version=version) if version else loaded
+    return wanted.order_by("-loaded_at", "-id").first()
 
 
 @transaction.atomic
@@ -97,21 +121,22 @@ def plan(
     start_date: date,
     language: str | None = None,
     plan_name: str = "",
+    version: str = "",
 ) -> list[Occasion]:
     """Plan occasions from `start_date` in the person's zone; the same plan again adds only the names that are new.
 
     plan_name: what plans them, e.g. "trials.Trial/7"; two plans of one person may use the same names.
     schedule: lines as in `windows.Slot`, e.g. {"name": "week 8", "day": 56, "due_after_days": 3, "days_open": 7}.
-    language: of the questionnaire; None for the person's own at the time.
+    language: of the questionnaire; None for the person's own at the time. version: empty for the newest.
     Raises UnknownInstrument or windows.InvalidSchedule.
     """
-    version, slots = slots_of(instrument_slug, schedule)
+    asked, slots = slots_of(instrument_slug, schedule, version)
     mine = participant.occasions.filter(version__instrument__slug=instrument_slug, plan=plan_name)
     known = set(mine.values_list("name", flat=True))
     Occasion.objects.bulk_create(
         Occasion(
             participant=participant,
-            version=version,
+            version=asked,
             plan=plan_name,
             number=number,
             name=slot.name,
@@ -150,11 +175,12 @@ def shown(version: InstrumentVersion, wanted: Sequence[str]) -> dict | None:
         "language": language,
         "title": text["title"],
         "instructions": text["instructions"],
-        "items": text["items"],
+        "instructions_checked": text.get("instructions_checked", True),
+        "items": [{"checked": True} | item for item in text["items"]],
         "options": text["options"],
         "minimum": rules.minimum,
         "maximum": rules.maximum,
-        "validated": text["status"] != "unvalidated",
+        "validated": version.is_validated(language),
         "source": text["source"],
         "licence": text["licence"],
     }

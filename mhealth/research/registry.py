@@ -72,16 +72,9 @@ def _block(version: InstrumentVersion) -> list[Column]:
 
 def _doubts(version: InstrumentVersion, number: int) -> str:
     """Languages whose translation is not validated, and those in which this item was not compared with the form."""
-    texts = sorted(version.texts.items())
-    doubts = {
-        "translation not validated": [code for code, text in texts if text.get("status") == "unvalidated"],
-        "wording not checked": [code for code, text in texts if number in _unchecked(text)],
-    }
+    unchecked = [code for code in sorted(version.texts) if number in version.unchecked_items(code)]
+    doubts = {"translation not validated": version.not_validated, "wording not checked": unchecked}
     return "; ".join(f"{doubt}: {', '.join(codes)}" for doubt, codes in doubts.items() if codes)
-
-
-def _unchecked(text: dict) -> set[int]:
-    return {item["number"] for item in text.get("items", []) if not item.get("checked", True)}
 
 
 def _scale_columns(slug: str, scale: Scale) -> list[Column]:

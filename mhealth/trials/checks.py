@@ -53,7 +53,7 @@ def _unplannable(trial: Trial) -> Iterator[str]:
     for start in (schedule.ENROLMENT, schedule.ALLOCATION):
         for instrument, lines in schedule.lines_from(trial.schedule, start).items():
             try:
-                outcomes.slots_of(instrument, lines)
+                outcomes.slots_of(instrument, lines, trial.version_of(instrument))
             except outcomes.UnknownInstrument:
                 yield f"Schedule: the questionnaire {instrument} is not loaded."
             except InvalidSchedule as problem:
@@ -95,7 +95,7 @@ def _language_warnings(trial: Trial) -> Iterator[str]:
     if missing := [language for language in spoken if language not in written]:
         yield f"No consent document in {', '.join(missing)}: people who speak it cannot agree to anything."
     for slug in sorted({line.get("instrument", "") for line in trial.schedule}):
-        absent, unvalidated = outcomes.weak_texts(slug, spoken)
+        absent, unvalidated = outcomes.weak_texts(slug, spoken, trial.version_of(slug))
         if absent:
             yield f"Questionnaire {slug}: no text in {', '.join(absent)}."
         if unvalidated:

@@ -33,6 +33,12 @@ def unmet(rules: Iterable[Mapping], facts: Mapping[str, object]) -> list[str]:
     ]
 
 
+def in_words(rules: Iterable[Mapping]) -> list[str]:
+    """One sentence per limit, as refusals say it."""
+    unknown = dict.fromkeys(FACTS)
+    return [sentence.capitalize() for sentence in unmet(rules, unknown)]
+
+
 def faults(rules: object) -> list[str]:
     """What is wrong with the rules themselves."""
     if not isinstance(rules, list):

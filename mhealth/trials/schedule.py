@@ -7,8 +7,9 @@ The same for every arm: what people are asked tells nobody who gets what.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
-from mhealth.outcomes.windows import InvalidSchedule, parse_schedule
+from mhealth.outcomes.windows import InvalidSchedule, Slot, parse_schedule
 
 ENROLMENT, ALLOCATION = "enrolment", "allocation"
 
@@ -20,6 +21,18 @@ def lines_from(schedule: list[dict], start: str) -> dict[str, list[dict]]:
         if line["from"] == start:
             lines[line["instrument"]].append({k: v for k, v in line.items() if k not in ("instrument", "from")})
     return dict(lines)
+
+
+def in_words(schedule: list[dict], versions: Mapping[str, str]) -> list[str]:
+    """versions: of each questionnaire."""
+    return [_line_in_words(line, versions.get(line["instrument"], "")) for line in schedule]
+
+
+def _line_in_words(line: dict, version: str) -> str:
+    slot = Slot.parse({name: value for name, value in line.items() if name not in ("instrument", "from")})
+    last = f"{slot.days_open} day{'' if slot.days_open == 1 else 's'}"
+    words = f"{slot.name}: {line['instrument']} {version}, from day {slot.day} after {line['from']}, open for {last}"
+    return f"{words}, due on day {slot.day + slot.due_after_days}"
 
 
 def faults(schedule: object, baseline_instrument: str) -> list[str]:

@@ -11,6 +11,7 @@ A bench is a module with three functions:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable
@@ -51,20 +52,30 @@ def measure(
     quick: bool = False,
     resume: bool = False,
     minutes: float | None = None,
+    only: str = "",
     heard: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Run what is missing and return the report; `minutes` is a limit after which no cell is started."""
+    """Run what is missing and return the report of all that is finished.
+
+    minutes: a limit after which no cell is started.   only: run cells whose "method data seed" holds all these words.
+    Raises BenchFailed where no cell does.
+    """
     bench: ModuleType = importlib.import_module(BENCHES[name])
     cells, raw, began = bench.cells(quick), out / "raw" / f"recommender-{name}.jsonl", time.monotonic()
+    wanted = [cell for cell in cells if all(word in _words(cell) for word in only.split())]
+    if not wanted:
+        raise BenchFailed(f"no cell of {name} is called {only!r}")
 
     def told(cell: Cell, number: int, total: int) -> None:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
             raise OutOfTime
         heard(f"{number + 1}/{total}  {cell.method}  {cell.data}  seed {cell.seed}")
 
-    try:
-        lines = run(cells, partial(bench.work, data=data), raw, resume=resume, heard=told)
-    except OutOfTime:
-        known = finished(raw)
-        lines = [known[cell.key] for cell in cells if cell.key in known]
-    return str(bench.report(lines, len(cells), out))
+    with contextlib.suppress(OutOfTime):
+        run(wanted, partial(bench.work, data=data), raw, resume=resume, heard=told)
+    known = finished(raw)
+    return str(bench.report([known[cell.key] for cell in cells if cell.key in known], len(cells), out))
+
+
+def _words(cell: Cell) -> str:
+    return f"{cell.method} {cell.data} seed {cell.seed}"

@@ -43,6 +43,19 @@ def test_a_version_in_use_keeps_its_rule_and_its_words(ada, loaded, folder):
     assert InstrumentVersion.objects.get(instrument__slug="dass21").rules.rule_version == "dass21/new"
 
 
+def test_a_version_that_a_trial_counts_on_keeps_its_rule_before_anybody_is_asked(loaded, folder):
+    assert services.freeze(["dass21", "sus"]) == {"dass21": "1", "sus": "1"}
+    services.load_instruments(folder)
+    change(folder, rule_version="dass21/new")
+    with pytest.raises(instruments.InvalidInstrument, match="in use and has changed: give it a new version"):
+        services.load_instruments(folder)
+    change(folder, version="2")
+    services.load_instruments(folder)
+    assert services.freeze(["dass21"]) == {"dass21": "2"}
+    with pytest.raises(services.UnknownInstrument):
+        services.freeze(["phq9"])
+
+
 def test_a_new_language_may_be_added_to_a_version_in_use(ada, loaded, folder):
     plan(ada, 1)
     shutil.copy(folder / "dass21" / "1" / "en.json", folder / "dass21" / "1" / "fr.json")

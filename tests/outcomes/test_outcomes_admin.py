@@ -38,6 +38,22 @@ def test_an_operator_sees_the_licence_note_until_they_acknowledge_it(loaded, ola
     assert note not in browser.get(changelist).content.decode()
 
 
+def test_the_page_of_an_instrument_says_which_words_are_not_sure(loaded, ola, desk):
+    version = InstrumentVersion.objects.get(instrument__slug="dass21")
+    sure, pages = "This translation is not validated", [reverse("admin:outcomes_instrumentversion_changelist")]
+    pages.append(reverse("admin:outcomes_instrumentversion_change", args=[version.pk]))
+    for text, unsure in [("en", "item 2"), ("de", "items 2, 9")]:
+        for item in version.texts[text]["items"]:
+            item["checked"] = str(item["number"]) not in unsure.split("item")[1].strip("s ").split(", ")
+    version.texts["de"]["instructions_checked"] = False
+    version.save(update_fields=["texts"])
+    table, shown = (desk(ola).get(url).content.decode() for url in pages)
+    assert "de: items 2, 9; en: item 2" in table
+    assert shown.count(sure) == 1
+    assert "Not compared with the published form: the instructions and items 2, 9." in shown
+    assert "Not compared with the published form: item 2." in shown
+
+
 def test_a_trial_manager_sees_who_answered_of_their_study_and_a_clinician_does_not(ada, loaded, tom, carol, desk):
     services.answer(occasion=plan(ada, 1, "marker week"), answers=answers(), answered_at=datetime.now(UTC))
     url = reverse("admin:outcomes_occasion_changelist")

@@ -43,7 +43,7 @@ def test_a_person_sees_what_is_due_open_and_coming_with_the_instrument_to_show(a
     ]
     dass21 = next(shown for shown in body["instruments"] if shown["slug"] == "dass21")
     assert len(dass21["items"]) == 21
-    assert dass21["items"][20] == {"number": 21, "text": "Statement 21 (en)"}
+    assert dass21["items"][20] == {"number": 21, "text": "Statement 21 (en)", "checked": True}
     assert [option["value"] for option in dass21["options"]] == [0, 1, 2, 3]
     assert [row["name"] for row in phone(ben).get(URL).json()["occasions"]] == ["for ben"]
 
@@ -57,6 +57,32 @@ def test_the_phone_picks_the_language_and_learns_that_a_translation_is_not_valid
     english = phone(ada).get(URL, headers={"Accept-Language": "fr"})
     assert english["Content-Language"] == "en", "nothing in French: the person's own language, and it says so"
     assert english.json()["instruments"][0]["validated"] is True
+
+
+def test_the_phone_learns_which_words_could_not_be_compared_with_the_published_form(ada, phone, loaded):
+    plan(ada, 1)
+    version = InstrumentVersion.objects.get(instrument__slug="dass21")
+    version.texts["en"]["items"][1]["checked"] = False
+    version.texts["de"]["instructions_checked"] = False
+    version.save(update_fields=["texts"])
+
+    def unsure(language: str) -> tuple[list[int], bool]:
+        shown = phone(ada).get(URL, headers={"Accept-Language": language}).json()["instruments"][0]
+        return [item["number"] for item in shown["items"] if not item["checked"]], shown["instructions_checked"]
+
+    assert unsure("en") == ([2], True)
+    assert unsure("de") == ([], False)
+
+
+def test_a_translation_that_names_no_validation_is_not_validated_whatever_its_file_says(ada, phone, loaded):
+    plan(ada, 1)
+    version = InstrumentVersion.objects.get(instrument__slug="dass21")
+    for reference, validated in [("A. Author (2020)", True), (None, False)]:
+        version.texts["de"] |= {"status": "translation", "validation_reference": reference}
+        version.save(update_fields=["texts"])
+        shown = phone(ada).get(URL, headers={"Accept-Language": "de"}).json()["instruments"][0]
+        assert shown["validated"] is validated
+        assert services.weak_texts("dass21", ["de"]) == ([], [] if validated else ["de"])
 
 
 def test_an_unchanged_list_is_not_sent_twice(ada, phone, loaded):

@@ -293,10 +293,15 @@ def test_the_bench_command_runs_resumes_and_reports(tmp_path, capsys, monkeypatc
     arguments = ["bench", "noise", "--quick", "--resume", "--out", str(tmp_path)]
     assert main([*arguments, "--minutes", "0"]) == 0
     assert "0 of 2 cells" in capsys.readouterr().out
+    assert main([*arguments, "--only", "PSO seed"]) == 0
+    assert "1 of 2 cells" in capsys.readouterr().out
+    assert main([*arguments, "--only", "TPE"]) == 2
+    assert capsys.readouterr().err == "recommender bench: no cell of noise is called 'TPE'\n"
     assert main(arguments) == 0
     first = capsys.readouterr()
     assert "2 of 2 cells" in first.out
-    assert "2/2" in first.err
+    assert "random" in first.err
+    assert "PSO" not in first.err  # only what was missing
     raw = tmp_path / "raw" / "recommender-noise.jsonl"
     assert len(raw.read_text().splitlines()) == 2
     assert main(arguments) == 0

@@ -6,7 +6,8 @@ from sklearn.linear_model import Ridge
 
 from recommender.catalogue import Activity, Outcome
 from recommender.context import COLUMNS, EMOTIONS, Context, stack
-from recommender.reward import INTENDED, OutcomeModel, RewardConfig, RewardDefinition, RewardHead, Row
+from recommender.outcomes import OutcomeModel, RewardDefinition
+from recommender.reward import INTENDED, RewardConfig, RewardHead, Row
 from tests.recommender.worlds import catalogue, log, mood
 
 UNIFORM = dict.fromkeys(EMOTIONS, 1 / 7)
@@ -30,7 +31,7 @@ def dense_posterior(head, people):
     d, q, u = len(head.names_), len(head.person_variance), len(people)
     x, y, noise = [], [], []
     for p, rows in people.items():
-        shared, own, _, _ = head._design(rows)
+        shared, own, _, _ = head.design(rows)
         for row, mine, likes in zip(rows, shared, own, strict=True):
             line = np.zeros(d + q * u)
             line[:d], line[d + q * p : d + q * (p + 1)] = mine, likes
@@ -83,7 +84,7 @@ def test_features_of_a_delivery_are_those_of_its_activity_less_their_mean_under_
     head = RewardHead(some, RewardConfig(intended_sd=0.03))
     for row in rows_of()[0]:
         phi = head.features(row.context)
-        x, z, y, noise = head._design([row])
+        x, z, y, noise = head.design([row])
         assert x[0] == pytest.approx(phi[row.activity] - row.law @ phi + head.baseline(row.context))
         own = head.own_features()
         assert z[0] == pytest.approx([1.0, *(own[row.activity] - row.law @ own)])
@@ -120,7 +121,7 @@ def test_without_personal_effects_the_fit_is_ridge_regression():
     config = RewardConfig(person=1e-9, person_attribute=1e-9)
     people = {p: [Row(r.context, r.activity, r.reward, 0.0, r.law) for r in rows] for p, rows in rows_of().items()}
     head = RewardHead(catalogue(), config).fit(people)
-    x = np.vstack([head._design(rows)[0] for rows in people.values()])
+    x = np.vstack([head.design(rows)[0] for rows in people.values()])
     y = [row.reward for rows in people.values() for row in rows]
     scale = np.sqrt(head.prior_variance)
     oracle = Ridge(alpha=config.noise**2, fit_intercept=False).fit(x * scale, y)

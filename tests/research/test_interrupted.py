@@ -11,6 +11,7 @@ import uuid
 import zipfile
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -118,14 +119,21 @@ open(sys.argv[2], "wb").writelines(export.pieces())
 """
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the processes share a copy of the test's SQLite file")
-@pytest.mark.django_db(transaction=True)  # a copy of the file holds what is committed
+def database_of_the_test(folder: Path) -> str:
+    """The address by which another process reaches what the test has committed: on SQLite a copy of its file."""
+    if connection.vendor == "sqlite":
+        shared = sqlite3.connect(folder / "shared.sqlite3")
+        connection.connection.backup(shared)
+        shared.close()
+        return f"sqlite:///{folder}/shared.sqlite3"
+    at = {name: quote(str(value), safe="") for name, value in connection.settings_dict.items()}
+    return f"postgresql://{at['USER']}:{at['PASSWORD']}@{at['HOST']}:{at['PORT'] or 5432}/{at['NAME']}"
+
+
+@pytest.mark.django_db(transaction=True)  # other processes see what is committed
 def test_after_kill_9_the_next_process_starts_anew_and_makes_the_same_package(story, rae, export, tmp_path):
     asked = services.ask(trial=story, user=rae, reason="analysis")
-    shared = sqlite3.connect(tmp_path / "shared.sqlite3")
-    connection.connection.backup(shared)
-    shared.close()
-    ours = {"DATABASE_URL": f"sqlite:///{tmp_path}/shared.sqlite3", "MEDIA_STORE_URL": f"file://{tmp_path}/media"}
+    ours = {"DATABASE_URL": database_of_the_test(tmp_path), "MEDIA_STORE_URL": f"file://{tmp_path}/media"}
     ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "TMPDIR": str(tmp_path)}
 
     def start(code: str, *given: object) -> subprocess.Popen:

@@ -64,6 +64,29 @@ def test_a_manager_records_a_deviation_and_finds_it_again_in_words(desk, enrolme
     assert "close_small" not in listed
 
 
+def test_a_person_is_searched_for_among_those_whom_the_reader_may_see(desk, enrolment, ben, carol, dan, tom, rae):
+    """By pseudonym or trial; the form itself holds nobody."""
+    other = factories.candidate(ben, enrolment.trial)
+    address = reverse("admin:trials_adverseevent_people")
+
+    def found(user, term: str = "") -> list[str]:
+        answer = desk(user).get(address, {"term": term})
+        return [row["id"] for row in answer.json()["results"]]
+
+    both = [str(enrolment.pk), str(other.pk)]
+    assert found(carol) == found(tom) == found(carol, "calm-1") == found(carol, "first trial") == both
+    assert found(carol, f"participant {str(ben.pk)[:8]}") == found(tom, str(ben.pk)[:5].upper()) == [str(other.pk)]
+    assert found(carol, "calm-7") == found(dan) == []
+    assert desk(rae).get(address).status_code == 403
+    (row,) = desk(carol).get(address, {"term": str(ben.pk)[:8]}).json()["results"]
+    assert row["text"] == f"participant {str(ben.pk)[:8]} in calm-1"
+    form = desk(carol).get(reverse(ADD)).content.decode()
+    assert f'data-ajax--url="{address}"' in form
+    assert str(enrolment.pk) not in form
+    looked = AuditEvent.objects.filter(action="admin.listed", subject="trials.Enrolment", actor=str(dan.pk))
+    assert [event.details for event in looked] == [{"count": 0}]
+
+
 def test_what_was_recorded_is_in_the_audit_without_its_words_and_cannot_be_changed(desk, enrolment, carol):
     desk(carol).post(reverse(ADD), sent(enrolment, **EVENT))
     told = AuditEvent.objects.filter(action="trial.adverse_event")

@@ -1,7 +1,9 @@
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from mhealth.outcomes.models import InstrumentVersion
 from mhealth.platform.models import AuditEvent
 from mhealth.trials import checks, services
 from mhealth.trials.models import Arm, Slot, Trial
@@ -57,7 +59,11 @@ def test_exchanged_arms_of_the_trial_break_the_commitment(draft):
 def test_the_commitment_is_in_the_audit_and_tells_no_arm(draft, tom):
     trial = services.seal_list(trial=draft, by=tom)
     event = AuditEvent.objects.get(action="trial.list_sealed")
-    assert event.details == {"commitment": trial.commitment, "slots": 240}
+    assert event.details == {
+        "commitment": trial.commitment,
+        "slots": 240,
+        "questionnaires": {"dass21": "1"},
+    }
     other = services.seal_list(trial=factories.trial(trial.study, "calm-2"))
     assert len(trial.commitment) == 64
     assert other.commitment != trial.commitment
@@ -90,10 +96,58 @@ def test_after_sealing_the_design_and_the_arms_cannot_change(draft):
     trial.title = "A better title"
     trial.full_clean()
     trial.stratify_by = ["sex"]
-    with pytest.raises(ValidationError, match="stratify_by cannot change"):
+    with pytest.raises(ValidationError, match="stratify by cannot change"):
         trial.full_clean()
     with pytest.raises(ValidationError, match="arms cannot change"):
         trial.arms.first().full_clean()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "label"),
+    [
+        ("schedule", [*factories.SCHEDULE, factories.SCHEDULE[2] | {"name": "week 9", "day": 63}], "schedule"),
+        ("eligibility", [{"fact": "age", "at_least": 16}], "eligibility"),
+        ("baseline_instrument", "sus", "baseline instrument"),
+        ("instrument_versions", {"dass21": "2"}, "instrument versions"),
+        ("slots_per_stratum", 30, "slots per stratum"),
+    ],
+)
+def test_after_sealing_who_may_enter_and_what_is_asked_cannot_change(draft, field, value, label):
+    if field != "instrument_versions":
+        setattr(draft, field, value)
+        draft.full_clean()
+    trial = services.seal_list(trial=Trial.objects.get())
+    trial.full_clean()
+    setattr(trial, field, value)
+    with pytest.raises(ValidationError, match=f"the design is frozen: {label} cannot change"):
+        trial.full_clean()
+
+
+def test_a_new_version_of_a_questionnaire_is_for_the_trials_sealed_after_it(ada, ben, trial):
+    """What people of one trial are asked does not change with what is loaded meanwhile."""
+    asked = InstrumentVersion.objects.get()
+    newer = InstrumentVersion.objects.create(
+        instrument=asked.instrument, version="2", definition=asked.definition, loaded_at=timezone.now()
+    )
+    factories.allocated(ada, trial)
+    assert set(ada.occasions.values_list("version", "name")) == {
+        (asked.pk, name) for name in ("baseline", "week 2", "week 4")
+    }
+    later = factories.running(trial.study, slug="calm-2")
+    assert later.instrument_versions == {"dass21": "2"}
+    factories.allocated(ben, later)
+    assert set(ben.occasions.values_list("version", flat=True)) == {newer.pk}
+
+
+def test_a_baseline_by_another_version_does_not_count(ada, trial):
+    asked = InstrumentVersion.objects.get()
+    enrolment = factories.candidate(ada, trial)
+    other = InstrumentVersion.objects.create(instrument=asked.instrument, version="0", definition=asked.definition)
+    ada.occasions.update(version=other)
+    with pytest.raises(services.enrolment.UnscorableBaseline):
+        services.allocate(enrolment=enrolment)
+    ada.occasions.update(version=asked)
+    assert services.allocate(enrolment=enrolment).allocated_at
 
 
 def test_a_locked_plan_cannot_change(draft):

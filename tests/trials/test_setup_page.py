@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from mhealth.outcomes.models import InstrumentVersion
-from mhealth.trials import checks
+from mhealth.trials import checks, services
 from mhealth.trials.models import Trial
 from tests.trials import factories
 from tests.trials.test_admin import desk, page  # noqa: F401 (a fixture)
@@ -124,6 +124,33 @@ def test_an_emptied_row_is_deleted_and_the_check_is_for_managers_alone(desk, tom
     assert desk(tom).post(url, sent).status_code == 200
     assert desk(tom).post(reverse("admin:trials_trial_change", args=[draft.pk]), sent).status_code == 302
     assert Trial.objects.get().eligibility == [{"fact": "sex", "one_of": ["female"]}]
+
+
+def test_a_page_opened_before_the_list_was_sealed_changes_nothing_of_the_design(desk, tom, study):  # noqa: F811
+    factories.load_dass21()
+    browser, sent = desk(tom), typed(study)
+    browser.post(reverse("admin:trials_trial_add"), sent)
+    trial = Trial.objects.get()
+    url = reverse("admin:trials_trial_change", args=[trial.pk])
+    sent |= {f"arms-{i}-id": arm.pk for i, arm in enumerate(trial.ordered_arms())} | {"arms-INITIAL_FORMS": 2}
+    sent |= {"title": "A better title", "schedule-2-day": 70}
+    services.seal_list(trial=trial)
+    refused = browser.post(url, sent).content.decode()
+    assert "The allocation list is sealed, and with it the design is frozen: study, slug" in refused
+    assert "eligibility, baseline instrument, schedule, arms cannot change any more" in refused
+    assert Trial.objects.get().title == "Calm"
+    assert Trial.objects.get().schedule[1]["day"] == 56
+    allowed = {"title": "A better title", "expected_people": 240, "arms-TOTAL_FORMS": 0, "arms-INITIAL_FORMS": 0}
+    assert browser.post(url, allowed).status_code == 302
+    assert Trial.objects.get().title == "A better title"
+
+
+def test_what_is_frozen_is_read_in_words(desk, tom, trial):  # noqa: F811
+    shown = page(desk(tom), trial)
+    assert "week 4: dass21 1, from day 28 after allocation, open for 7 days, due on day 31" in shown
+    assert "Age must be at least 18" in shown
+    assert "schedule-0-day" not in shown
+    assert "none of it can change" in shown
 
 
 def test_the_check_names_languages_without_a_text_and_translations_that_nobody_validated(draft):

@@ -1,18 +1,19 @@
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from mhealth.people.models import Participant
 from mhealth.people.staff import with_password
 from mhealth.platform.admin import ReadAuditedAdmin, plain, step_dialog
 from mhealth.trials import services
 from mhealth.trials.admin.base import ReadOnly
+from mhealth.trials.admin.people import PeopleSearch, people_to_choose
 from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest
 from mhealth.trials.models.records import EnrolmentNote
 from mhealth.trials.serializers import WORDS_LIMIT
@@ -78,11 +79,20 @@ class NoteAdmin(ReadAuditedAdmin):
         return super().get_form(request, obj, **(kwargs | ({"form": forms.ModelForm} if obj else {})))
 
     def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
-        mine = Enrolment.objects.visible_to(request.user).exclude(participant__status=Participant.Status.ERASED)
-        kwargs["queryset"] = mine.select_related("trial", "participant").order_by("trial", "enrolled_at")
+        kwargs["queryset"] = people_to_choose(request.user)
+        kwargs["widget"] = AutocompleteSelect(db_field, self.admin_site)
+        kwargs["widget"].url_name = f"%s:{self._search}"
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         field.label = "Person and trial"
         return field
+
+    def get_urls(self) -> list:
+        view = PeopleSearch.as_view(note_admin=self)
+        return [path("people/", self.admin_site.admin_view(view), name=self._search), *super().get_urls()]
+
+    @property
+    def _search(self) -> str:
+        return f"trials_{self.opts.model_name}_people"
 
     def has_change_permission(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> bool:
         return False

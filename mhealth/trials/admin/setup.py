@@ -19,7 +19,7 @@ from mhealth.outcomes.models import Instrument
 from mhealth.trials import checks, eligibility, schedule
 from mhealth.trials.admin.fields import NumberList, RowForm, Rows
 from mhealth.trials.models import Trial
-from mhealth.trials.models.trial import FACTORS, four_and_six
+from mhealth.trials.models.trial import FACTORS, four_and_six, sealed_sentence
 
 YES_NO = {"yes": True, "no": False}
 
@@ -111,6 +111,16 @@ class TrialForm(forms.ModelForm):
     class Meta:
         model = Trial
         fields = ["stratify_by", "severity_cuts", "block_sizes", "eligibility", "schedule"]  # the admin names the rest
+
+    def clean(self) -> dict:
+        """A page that was opened before the list was sealed still sends the whole design: none of it is taken."""
+        if self.instance.pk and self.instance.sealed and (sent := self._design_sent()):
+            raise forms.ValidationError(sealed_sentence(sent))
+        return super().clean()
+
+    def _design_sent(self) -> list[str]:
+        fields = [name for name in Trial.DESIGN_FIELDS if name in self.data or f"{name}-rows" in self.data]
+        return [*fields, *(["arms"] if "arms-0-policy" in self.data else [])]
 
 
 class LiveCheck:

@@ -4,7 +4,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from rest_framework.exceptions import APIException
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
@@ -14,13 +14,17 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from mhealth.people.models import Study
 from mhealth.platform import audit
 from mhealth.platform.admin import in_words, label, step_dialog
-from mhealth.trials import checks, services
+from mhealth.trials import checks, eligibility, schedule, services
 from mhealth.trials.admin.base import MineOnly
 from mhealth.trials.admin.setup import LiveCheck, TrialForm, panel
 from mhealth.trials.models import Arm, Trial
 from mhealth.trials.services.setup import subject_of
 
 STATUS_COLOURS = {"draft": "info", "ready": "warning", "running": "success", "closed": "default"}
+
+
+# What is JSON in a draft, in words once it is frozen.
+READ_AS = {"stratify_by": "strata", "severity_cuts": "cuts", "eligibility": "rules", "schedule": "questionnaires"}
 
 
 class ArmInline(TabularInline):
@@ -32,7 +36,7 @@ class ArmInline(TabularInline):
         return 0 if obj and obj.arms.exists() else 2
 
     def _open(self, trial: Trial | None) -> bool:
-        return trial is None or trial.status == Trial.Status.DRAFT
+        return trial is None or not trial.sealed
 
     def has_add_permission(self, request: HttpRequest, obj: Trial | None = None) -> bool:
         return self._open(obj) and super().has_add_permission(request, obj)
@@ -42,6 +46,10 @@ class ArmInline(TabularInline):
 
     def has_delete_permission(self, request: HttpRequest, obj: Trial | None = None) -> bool:
         return self._open(obj) and request.user.has_perm("trials.change_trial")
+
+
+def _as_list(lines: list[str]) -> str:
+    return format_html_join("", "<p>{}</p>", ((line,) for line in lines))
 
 
 class ExtendForm(BaseDialogForm):
@@ -79,20 +87,21 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trial | None = None) -> list[str]:
         fixed = list(self.readonly_fields)
-        if obj and obj.status != Trial.Status.DRAFT:
-            fixed += ["study", "slug", "strata", "severity_scale", "cuts", "slots_per_stratum", "baseline_instrument"]
-            fixed += ["stratify_by", "severity_cuts", "block_sizes"]
+        if obj and obj.sealed:
+            fixed += [*Trial.DESIGN_FIELDS, *READ_AS.values()]
         if obj and obj.plan_locked_at:
             fixed.append("analysis_plan")
         return fixed
 
     def get_fields(self, request: HttpRequest, obj: Trial | None = None) -> list:
         """Once the list is sealed nobody needs the block sizes, and who enrols should not know them."""
-        sealed = obj and obj.status != Trial.Status.DRAFT
-        if not sealed:
+        if not (obj and obj.sealed):
             return self.fields
-        read = {"stratify_by": "strata", ("severity_scale", "severity_cuts"): ("severity_scale", "cuts")}
-        return [read.get(field, field) for field in self.fields if field != "block_sizes"]
+        shown = [field for field in self.fields if field != "block_sizes"]
+        return [
+            tuple(READ_AS.get(name, name) for name in field) if isinstance(field, tuple) else READ_AS.get(field, field)
+            for field in shown
+        ]
 
     def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
         if db_field.name == "study":
@@ -126,6 +135,15 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
     def cuts(self, trial: Trial) -> str:
         return in_words(trial.severity_cuts)
 
+    @display(description="who may take part")
+    def rules(self, trial: Trial) -> str:
+        return _as_list(eligibility.in_words(trial.eligibility)) or "everybody in the study"
+
+    @display(description="questionnaires")
+    def questionnaires(self, trial: Trial) -> str:
+        """Of the versions that were frozen with the list."""
+        return _as_list(schedule.in_words(trial.schedule, trial.instrument_versions))
+
     @display(description="masking")
     def masking(self, trial: Trial) -> str:
         if trial.pk is None:
@@ -145,7 +163,7 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
     @display(description="overview")
     def overview(self, trial: Trial) -> str:
         """The page of another room, by the name of its address."""
-        if trial.pk is None or trial.status == Trial.Status.DRAFT:
+        if trial.pk is None or not trial.sealed:
             return "once the list is sealed"
         url = reverse("trial-overview", args=[trial.slug])
         return format_html('<a class="underline" href="{}">Flow, curves, data quality, exports</a>', url)
@@ -154,7 +172,7 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
     def setup_check(self, trial: Trial) -> str:
         if trial.pk is None:
             return panel([checks.Finding(True, "Fill in the form: what is missing shows here.")])
-        return panel(checks.findings(trial), trial.pk, live=trial.status == Trial.Status.DRAFT)
+        return panel(checks.findings(trial), trial.pk, live=not trial.sealed)
 
     @action(
         description="Seal the list",

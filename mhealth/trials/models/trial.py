@@ -1,6 +1,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -25,6 +26,12 @@ class Policy(models.TextChoices):
 MASKABLE = {Policy.PERSONALISED, Policy.FIXED_SEQUENCE}  # the others show in what a person is offered
 
 
+def sealed_sentence(names: Iterable[str]) -> str:
+    """names: of fields."""
+    labels = ", ".join(name.replace("_", " ") for name in names)
+    return f"The allocation list is sealed, and with it the design is frozen: {labels} cannot change any more."
+
+
 def four_and_six() -> list[int]:
     return [4, 6]
 
@@ -36,8 +43,9 @@ class Trial(models.Model):
         RUNNING = "running"
         CLOSED = "closed"
 
-    # What the sealed list was derived from: fixed once the list is sealed.
-    DESIGN_FIELDS = ("study_id", "slug", "stratify_by", "severity_scale", "severity_cuts", "block_sizes")
+    # Fixed once the list is sealed: what it was derived from, who may enter, and what is asked when.
+    DESIGN_FIELDS = ("study", "slug", "stratify_by", "severity_scale", "severity_cuts", "block_sizes")
+    DESIGN_FIELDS += ("slots_per_stratum", "eligibility", "baseline_instrument", "schedule", "instrument_versions")
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="trials")
     slug = models.SlugField(unique=True)
@@ -58,6 +66,9 @@ class Trial(models.Model):
     eligibility = models.JSONField(default=list, blank=True, help_text='[{"fact": "age", "at_least": 18}, …]')
     schedule = models.JSONField(default=list, blank=True, help_text="Questionnaires: see docs/trials.md.")
     baseline_instrument = models.SlugField(default="dass21")
+    instrument_versions = models.JSONField(
+        default=dict, editable=False, help_text="Of each questionnaire the version of the day the list was sealed."
+    )
     analysis_plan = models.TextField(blank=True)
     plan_locked_at = models.DateTimeField(null=True, editable=False)
     unblinding_planned_on = models.DateField(null=True, blank=True, help_text="When people will be told their arm.")
@@ -82,7 +93,7 @@ class Trial(models.Model):
         if before and before.status != self.Status.DRAFT:
             changed = [name for name in self.DESIGN_FIELDS if getattr(before, name) != getattr(self, name)]
             if changed:
-                raise ValidationError(f"The allocation list is sealed: {', '.join(changed)} cannot change any more.")
+                raise ValidationError(sealed_sentence(changed))
         if unknown := set(self.stratify_by) - set(FACTORS):
             raise ValidationError({"stratify_by": f"Unknown: {', '.join(sorted(unknown))}."})
         if len(self.severity_cuts) > 2 or sorted(set(self.severity_cuts)) != self.severity_cuts:
@@ -98,6 +109,14 @@ class Trial(models.Model):
     @property
     def masked(self) -> bool:
         return not self.open_label and self.unblinded_at is None
+
+    @property
+    def sealed(self) -> bool:
+        return self.status != self.Status.DRAFT
+
+    def version_of(self, instrument: str) -> str:
+        """Of a questionnaire, since the list was sealed; before that empty, for the newest."""
+        return self.instrument_versions.get(instrument, "")
 
     @property
     def plan_digest(self) -> str:

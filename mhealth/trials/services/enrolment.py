@@ -225,10 +225,12 @@ def _facts_of(participant: Participant, scores: dict[str, float] | None) -> dict
 
 
 def _baseline_of(enrolment: Enrolment) -> tuple[Response, dict[str, float]]:
-    """The newest baseline with all three scales scored. Raises UnscorableBaseline."""
+    """The newest baseline, by the version of the trial, with all three scales scored. Raises UnscorableBaseline."""
+    trial = enrolment.trial
     responses = Response.objects.for_analysis().filter(
         occasion__participant=enrolment.participant,
-        occasion__version__instrument__slug=enrolment.trial.baseline_instrument,
+        occasion__version__instrument__slug=trial.baseline_instrument,
+        occasion__version__version=trial.version_of(trial.baseline_instrument),
         answered_at__gte=enrolment.enrolled_at - BASELINE_AGE,
     )
     for response in responses.order_by("-answered_at").prefetch_related("scores"):
@@ -250,4 +252,5 @@ def _plan_lines(enrolment: Enrolment, instrument_slug: str, lines: list[dict], a
         schedule=lines,
         start_date=at.astimezone(ZoneInfo(enrolment.participant.zone)).date(),
         plan_name=subject_of(enrolment.trial),
+        version=enrolment.trial.version_of(instrument_slug),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
+from mhealth.outcomes import services as outcomes
 from mhealth.platform import audit
 from mhealth.platform.crypto import CannotOpen
 from mhealth.platform.problems import Problem
@@ -28,11 +29,13 @@ class WrongState(Problem):
 
 @transaction.atomic
 def seal_list(*, trial: Trial, by: object = "system") -> Trial:
-    """Draw the seed, seal every slot of the list and commit to it. Raises WrongState or SetupIncomplete."""
+    """Draw the seed, seal every slot of the list and commit to it; from now on the design and the versions of the
+    questionnaires stay. Raises WrongState or SetupIncomplete."""
     trial = _locked(trial, Trial.Status.DRAFT)
     missing = [finding.text for finding in checks.findings(trial) if finding.must]
     if missing:
         raise SetupIncomplete(" ".join(missing))
+    trial.instrument_versions = outcomes.freeze({line["instrument"] for line in trial.schedule})
     trial.new_seed()
     trial.recipe = randomisation.RECIPE
     trial.status = Trial.Status.READY
@@ -56,7 +59,8 @@ def _seal(trial: Trial, by: object, action: str) -> Trial:
     trial.save()
     slots = list(_new_slots(trial, allocation_list))
     Slot.objects.bulk_create(slots, batch_size=500)
-    audit.record(actor=by, action=action, subject=subject_of(trial), commitment=trial.commitment, slots=len(slots))
+    facts = {"commitment": trial.commitment, "slots": len(slots), "questionnaires": trial.instrument_versions}
+    audit.record(actor=by, action=action, subject=subject_of(trial), **facts)
     return trial
 
 
