@@ -26,7 +26,7 @@ class Recipe:
     """
 
     epochs: int = 90
-    members: int = 3
+    members: int = 2
     batch: int = 64
     group: int = 8
     rate: float = 2e-3
@@ -35,7 +35,7 @@ class Recipe:
     mixup: float = 0.3
     label_smoothing: float = 0.1
     equaliser_db: float = 3.0
-    prior_clips: float = 12.0
+    prior_clips: float = 18.0
     band: str | None = "wide"
 
 
