@@ -107,9 +107,10 @@ class InstrumentVersionAdmin(ReadOnly, ModelAdmin):
 class OccasionAdmin(ReadOnly, ModelAdmin):
     """Who was asked what when, and whether they answered; no answers and no scores."""
 
-    list_display = ["participant", "version", "name", "opens_at", "due_at", "closes_at", "answered"]
+    list_display = ["participant", "instrument", "name", "opens_at", "due_at", "closes_at", "answered"]
     list_filter = ["version", "name"]
     person, instrument = plain("participant"), plain("version")
+    instrument.short_description = "questionnaire"
     fields = ["person", "instrument", "number", "name", "opens_at", "due_at", "closes_at", "answered"]
     readonly_fields = fields
 
