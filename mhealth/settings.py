@@ -6,6 +6,7 @@ embedded deployment: SQLite, encrypted media in a folder, no broker.
 
 import base64
 import binascii
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -110,6 +111,7 @@ MIDDLEWARE = [
     "mhealth.platform.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mhealth.platform.row_security.OfTheRequest",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -135,7 +137,11 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}"))}
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+# The owner of the tables, for the commands that change them; the service itself needs no such rights.
+if sys.argv[1:2] in (["migrate"], ["grant_app_role"]):
+    DATABASE_URL = env.str("MIGRATION_DATABASE_URL", default=DATABASE_URL)
+DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": (
