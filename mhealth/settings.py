@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "mhealth.platform.middleware.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
     "mhealth.platform.middleware.ContentSecurityPolicy",
+    "mhealth.platform.middleware.NotKept",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
