@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="an empty PostgreSQL database, as its owner")
     parser.add_argument("--raw", type=Path, help="append the raw line to this file")
     given = parser.parse_args()
-    os.environ |= {"DATABASE_URL": given.url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "ALLOWED_HOSTS": "testserver"}
+    os.environ |= settings | {"DATABASE_URL": given.url}
     import django
 
     django.setup()

@@ -296,6 +296,7 @@ def test_tasks_act_for_everybody_in_a_worker_and_in_the_embedded_thread():
 REACH_FURTHER = {
     "manage.py": 1,
     "mhealth/platform/row_security.py": 3,  # what makes it, what ends it, and the tasks of workers
+    "mhealth/people/models.py": 1,  # the lock on a person who may have been erased meanwhile
     "mhealth/people/services.py": 2,  # enrolment: nobody is signed in yet
     "mhealth/people/following.py": 1,  # a withdrawal holds for every row of the person
     "mhealth/checkins/services.py": 1,  # an id that is taken
@@ -324,3 +325,11 @@ def test_a_role_for_which_the_wall_would_not_hold_is_refused(role, monkeypatch):
     assert ended.value.code == 2
     expected = {"postgres": "is a superuser", "nobody_of_this_name": "set APP_ROLE_PASSWORD"}[role]
     assert (expected if connection.vendor == "postgresql" else "row-level security is PostgreSQL's") in said.getvalue()
+
+
+@on_postgresql
+def test_who_does_not_own_the_tables_can_grant_nothing():
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("grant_app_role", roles.SERVICE, stderr=said)
+    assert (ended.value.code, "only the owner" in said.getvalue()) == (2, True)

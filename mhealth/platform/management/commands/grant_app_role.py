@@ -17,6 +17,10 @@ REVOKE UPDATE, DELETE ON platform_auditevent FROM {role};
 REVOKE DELETE ON platform_audithead FROM {role};
 REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {role};
 """
+OWNS_ALL = """
+SELECT bool_and(pg_has_role(current_user, relowner, 'USAGE')) FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+"""
 WHY_NOT = """
 SELECT CASE WHEN rolsuper THEN 'is a superuser' WHEN rolbypassrls THEN 'has BYPASSRLS'
     WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
@@ -38,6 +42,9 @@ class Command(BaseCommand):
         if connection.vendor != "postgresql":
             self._refuse("row-level security is PostgreSQL's: DATABASE_URL names another database")
         with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(OWNS_ALL)
+            if not cursor.fetchone()[0]:  # PostgreSQL would only warn that nothing was granted
+                self._refuse("only the owner of the tables can grant: set MIGRATION_DATABASE_URL")
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
             if not cursor.fetchone():
                 self._make(cursor, role)
