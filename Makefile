@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+AUDITING := $(VENV)/audit
 SERVING := $(VENV)/.serving
 READS := web,serving
 EXTRAS := web,emotion,recommender,research,dev
 
-.PHONY: help install demo test run worker beat lint format schema
+.PHONY: help install demo test fuzz audit run worker beat lint format schema
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,6 +36,18 @@ demo: $(SERVING)  ## play a study through the real HTTP API; DEMO=once ends afte
 
 test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
 	@$(BIN)/python -m tests.run
+
+fuzz: $(INSTALLED)  ## the API against 100 made-up requests an operation and caller; FUZZ_EXAMPLES=, FUZZ_SEED= choose
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%Y%m%d)) \
+	  $(BIN)/python -m pytest tests/platform/test_fuzz.py -n 2
+
+audit: $(AUDITING)/.installed  ## dangerous calls, the list of components in var/sbom.json, and published advisories
+	@bash .ci/audit $(AUDITING)/bin $(BIN)/python
+
+$(AUDITING)/.installed: pyproject.toml constraints.txt $(INSTALLED)
+	$(PYTHON) -m venv $(AUDITING)
+	$(AUDITING)/bin/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[audit]"
+	@touch $@
 
 run: install  ## the web process on http://127.0.0.1:8000, with the embedded worker where no broker is configured
 	$(BIN)/python manage.py migrate --no-input

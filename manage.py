@@ -10,8 +10,11 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from mhealth.platform.row_security import acting_for_everybody
+
     try:
-        execute_from_command_line(sys.argv)
+        with acting_for_everybody():
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as problem:
         sys.stderr.write(f"{problem}\n")
         sys.exit(2)

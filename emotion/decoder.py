@@ -141,7 +141,7 @@ def _decoded(kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
         return _decoded_video(data)
     try:
         if kind == b"p":
-            pixels = np.asarray(photo.decode(data).convert("RGB"))
+            pixels = np.asarray(photo.decode(data))
             return {"shape": pixels.shape}, pixels.tobytes()
         samples, rate_hz = recording.decode(data)
         return {"rate_hz": rate_hz}, samples.astype(np.float32).tobytes()

@@ -1,6 +1,6 @@
 """The face recogniser: a photo in, an estimate of the expressed emotion out.
 
-Decode (reduced) → upright → MTCNN → crop framed as FER2013 frames faces → quality → network.
+Decode (reduced) → upright → MTCNN → crop framed as FER2013 frames faces → quality → noise taken out → network.
 Detector and network run on ONNX Runtime; torch is needed only where a checkpoint has no ONNX file.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from emotion import checkpoint, photo, strangers
+from emotion.denoise import denoised
 from emotion.estimate import Estimate
 from emotion.photo import UnusablePhoto
 from emotion.serving import runtime
@@ -170,6 +171,6 @@ def read(network: Network, faces: np.ndarray) -> np.ndarray:
 
 def look(network: Network, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As `read`, and the features of the network's last layer, (n, F)."""
-    parts = [network(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)]
+    parts = [network(denoised(faces[start : start + BATCH])) for start in range(0, len(faces), BATCH)]
     logits, features = (np.concatenate(outputs).astype(float) for outputs in zip(*parts, strict=True))
     return logits, features

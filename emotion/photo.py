@@ -14,6 +14,7 @@ from scipy import ndimage
 FORMATS = ("JPEG", "PNG", "WEBP")
 CROP_FORMATS = (*FORMATS, "BMP", "PPM", "TIFF")  # what data sets of faces come in; not for strangers' uploads
 MAX_PIXELS = 64_000_000
+MOST_SCANS = 64  # of a progressive JPEG, ten are usual: each visits every block, however little it says
 DECODED_SIDE = 720  # pixels of the shorter side that JPEG decoding may stop at: 1/4 of a 12-megapixel photo
 REDUCED = "reduced while decoding"  # key in the info of a decoded picture
 FACE_SIDE = 48
@@ -66,16 +67,25 @@ class Quality:
 def decode(photo: bytes | Image.Image, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Upright RGB picture, reduced while decoding where the format allows.
 
-    `UnusablePhoto("broken_file")` for anything that is not a whole picture of these formats of at most 64 megapixels.
+    `UnusablePhoto("broken_file")` for anything that is not a whole picture of these formats of at most 64 megapixels,
+    `UnusablePhoto("no_face")` for a picture narrower than the smallest face.
     """
+    if isinstance(photo, bytes) and photo[:2] == b"\xff\xd8" and photo.count(b"\xff\xda") > MOST_SCANS:
+        raise UnusablePhoto("broken_file")
     try:
         picture = photo if isinstance(photo, Image.Image) else Image.open(io.BytesIO(photo), formats=formats)
         if picture.width * picture.height > MAX_PIXELS:
             raise UnusablePhoto("broken_file", "The photo has more than 64 megapixels. Please send a smaller one.")
+        if min(picture.size) < LEAST_FACE_PIXELS:
+            raise UnusablePhoto("no_face")
         taken = picture.width
         picture.draft("RGB", (DECODED_SIDE, DECODED_SIDE))
         reduced = taken / picture.width
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        if upright.mode != "RGB":  # to convert RGB would copy it
+            upright = upright.convert("RGB")
         upright.info[REDUCED] = reduced
         return upright
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:

@@ -17,6 +17,8 @@ from scipy import fft, ndimage
 from emotion.features import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, frames
 
 LONGEST_S = 120.0  # what is read of a longer recording; a check-in is about ten seconds
+LOUDEST = 1_000.0  # times full scale: floats may say more, and their squares leave float32
+RATES_HZ = (1_000, 768_000)  # what microphones and converters give; a header may say two thousand million
 SHORTEST_SPEECH_S = 0.5
 SPEECH_LEVEL_DB = -20.0  # level of the loud frames after `level`
 SILENT_DB = -75.0  # loud frames below this hold no voice: 16-bit noise lies near -90
@@ -72,13 +74,15 @@ def decode(source: bytes | str | Path) -> tuple[np.ndarray, int]:
     """The first two minutes as (N,) mono float32 and the sample rate in Hz."""
     try:
         with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+            if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+                raise UnusableRecording("broken_file")
             samples = file.read(int(LONGEST_S * file.samplerate), dtype="float32", always_2d=True)
             rate_hz = file.samplerate
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         raise UnusableRecording("broken_file") from error
     if not samples.size:
         raise UnusableRecording("too_short")
-    if not np.isfinite(samples).all():
+    if not np.abs(samples).max() <= LOUDEST:  # nor where it is not a number
         raise UnusableRecording("broken_file")
     return samples.mean(axis=1), rate_hz
 

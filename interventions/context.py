@@ -85,10 +85,19 @@ def read(participant: Participant, check_in: CheckIn | None, at: datetime) -> Sn
         source=source,
         abstained=abstained,
         labels=labels,
-        bands={scale: score.band for scale, score in scores.items() if score.band},
+        bands=_bands(scores),
         history=tuple(delivery_of(decision, at) for decision in offered[-HISTORY_LENGTH:]),
         done=tuple(key for decision in offered for key in _dealt_with(decision)),
     )
+
+
+def bands(participant: Participant) -> dict[str, str]:
+    """The band of each DASS-21 scale that could be scored; all of a snapshot that gates look at."""
+    return _bands(outcomes.latest_scores(participant))
+
+
+def _bands(scores: dict[str, ScaleScore]) -> dict[str, str]:
+    return {scale: score.band for scale, score in scores.items() if score.band}
 
 
 def delivery_of(decision: Decision, at: datetime) -> Delivery:

@@ -103,13 +103,24 @@ class RecommendationSerializer(serializers.ModelSerializer):
         return self.context["card"] and CrisisCardSerializer(self.context["card"]).data
 
 
+class OtherSerializer(serializers.Serializer):
+    """An activity that may be taken instead of the one decided."""
+
+    place = serializers.IntegerField(help_text="Send it as the value of an event `other_chosen`.")
+    activity = ActivitySerializer()
+
+
 class EventSerializer(serializers.ModelSerializer):
     """What a person did with a decision. Repeat it with the same id as often as needed."""
 
     id = serializers.UUIDField(help_text="Made by the phone.")
+    kind = serializers.ChoiceField([kind for kind in DecisionEvent.Kind.choices if kind[0] != "others_shown"])
     at = ToldMoment()
     value = serializers.IntegerField(
-        required=False, allow_null=True, default=None, help_text="step: its number; rated: 1–5; mood: 0–10."
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="step: its number; rated: 1–5; mood: 0–10; other_chosen: its place.",
     )
     reason = serializers.ChoiceField(
         DecisionEvent.SkipReason.choices, required=False, allow_blank=True, default="", help_text="Of skipped."
@@ -119,7 +130,13 @@ class EventSerializer(serializers.ModelSerializer):
         model = DecisionEvent
         fields = ["id", "kind", "at", "value", "reason"]
 
-    RANGES = {"step": (1, 50), "rated": (1, 5), "mood_before": (0, 10), "mood_after": (0, 10)}
+    RANGES = {
+        "step": (1, 50),
+        "rated": (1, 5),
+        "mood_before": (0, 10),
+        "mood_after": (0, 10),
+        "other_chosen": (1, Decision.OTHERS_MOST),
+    }
 
     def validate(self, sent: dict) -> dict:
         low, high = self.RANGES.get(sent["kind"], (None, None))
@@ -127,6 +144,8 @@ class EventSerializer(serializers.ModelSerializer):
             raise serializers.ValidationError({"value": f"{sent['kind']} has no value."})
         if low is not None and (sent["value"] is None or not low <= sent["value"] <= high):
             raise serializers.ValidationError({"value": f"{sent['kind']} needs a value from {low} to {high}."})
+        if sent["kind"] == DecisionEvent.Kind.OTHER_CHOSEN and sent["value"] not in self.context["places_shown"]():
+            raise serializers.ValidationError({"value": "No other activity was shown at this place."})
         if bool(sent["reason"]) != (sent["kind"] == DecisionEvent.Kind.SKIPPED):
             raise serializers.ValidationError({"reason": "skipped needs a reason, and only skipped has one."})
         return sent

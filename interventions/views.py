@@ -1,5 +1,6 @@
 import hashlib
 import uuid
+from functools import partial
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -83,7 +84,10 @@ class Recommendation(APIView):
 
 
 class RecommendationEvents(generics.GenericAPIView):
-    """What I did with a decision: shown, started, step, completed, skipped, rated, mood before and after."""
+    """What I did with a decision: shown, started, step, completed, skipped, rated, mood before and after, other chosen.
+
+    All but the last are about the activity that was decided.
+    """
 
     permission_classes = [IsParticipant]
     serializer_class = serializers.EventSerializer
@@ -94,7 +98,8 @@ class RecommendationEvents(generics.GenericAPIView):
         """Safe to repeat, in any order, days later. 201: stored. 200: was stored before."""
         mine = Decision.objects.visible_to(request.user).filter(participant__user=request.user)
         decision = get_object_or_404(mine.offered(), pk=pk)
-        sent = self.get_serializer(data=request.data)
+        context = self.get_serializer_context() | {"places_shown": partial(services.places_shown, decision)}
+        sent = serializers.EventSerializer(data=request.data, context=context)
         sent.is_valid(raise_exception=True)
         said = sent.validated_data
         event, new = services.record_event(
@@ -108,6 +113,26 @@ class RecommendationEvents(generics.GenericAPIView):
         code = status.HTTP_201_CREATED if new else status.HTTP_200_OK
         headers = {} if new else {"Idempotency-Replayed": "true"}
         return Response(self.get_serializer(event).data, status=code, headers=headers)
+
+
+class RecommendationOthers(APIView):
+    """Show others: up to three activities that may be taken instead of the one decided."""
+
+    permission_classes = [IsParticipant]
+
+    @extend_schema(
+        request=None,
+        responses={200: serializers.OtherSerializer(many=True)},
+        operation_id="recommendations_others_create",
+    )
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """Of the present decision. Safe to repeat; that they were asked for is stored once."""
+        mine = Decision.objects.visible_to(request.user).filter(participant__user=request.user)
+        present = mine.offered().filter(created_at__gt=timezone.now() - Decision.PRESENT_FOR)
+        decision = get_object_or_404(present.select_related("participant__data_key", "participant__study"), pk=pk)
+        shown = [{"place": place, "activity": text} for place, text in services.show_others(decision=decision)]
+        headers = {"Cache-Control": "private, no-store"}
+        return Response(serializers.OtherSerializer(shown, many=True).data, headers=headers)
 
 
 def _wanted(request: Request) -> list[str]:

@@ -9,7 +9,7 @@ from mhealth.platform import pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mhealth.settings")
 
-app = Celery("mhealth")
+app = Celery("mhealth", task_cls="mhealth.platform.row_security:WorkerTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

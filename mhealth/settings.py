@@ -6,6 +6,7 @@ embedded deployment: SQLite, encrypted media in a folder, no broker.
 
 import base64
 import binascii
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -103,6 +104,7 @@ MIDDLEWARE = [
     "mhealth.platform.middleware.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
     "mhealth.platform.middleware.ContentSecurityPolicy",
+    "mhealth.platform.middleware.NotKept",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -110,6 +112,7 @@ MIDDLEWARE = [
     "mhealth.platform.middleware.BodyLimit",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mhealth.platform.row_security.OfTheRequest",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -135,7 +138,11 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}"))}
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+# The owner of the tables, for the commands that change them; the service itself needs no such rights.
+if sys.argv[1:2] in (["migrate"], ["grant_app_role"]):
+    DATABASE_URL = env.str("MIGRATION_DATABASE_URL", default=DATABASE_URL)
+DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": (
@@ -236,6 +243,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_SESSION_REMEMBER = False  # clinic computers are shared: a session ends with the browser
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before the mail address changes, as before the second factor does
 ACCOUNT_ADAPTER = "mhealth.people.adapters.AccountAdapter"
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "mhealth.people.adapters.MFAAdapter"
@@ -247,6 +255,9 @@ LOGIN_REDIRECT_URL = "/admin/"
 SESSION_COOKIE_AGE = 8 * 3600  # a staff working day
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# With this prefix a browser takes them from this host alone, over HTTPS.
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 86400 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS

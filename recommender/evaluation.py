@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,30 @@ from recommender.metrics import ranking_metrics
 from recommender.network import VaeConfig
 from recommender.pairs import PROTOCOLS, BadPairs, Split, read_pairs, split
 from recommender.ratings import ImplicitAls, ItemKnn, MultVae, RecVae, Slim
+from recommender.space import Float, Int, Log, Setting, Space
+from recommender.tuning import minimise
 
 KS = (10, 20, 50, 100)
+LINEAR = ("ease", "ease-recent", "ed-att-vae")  # their linear path is chosen once for all of them
 SIGNIFICANCE = 0.05
 REGULARISATIONS = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 POPULARITIES = (0.0, 0.3)  # of our linear path; EASE as published has none
-IALS_CHOICES = ((0.1, 0.01), (0.3, 0.003))  # weight of what was not taken up, regularisation
-SLIM_CHOICES = ((1.0, 50.0), (5.0, 300.0))
+CHOICES: dict[str, tuple[dict[str, float], ...]] = {  # of the peers that are not tuned: all are tried
+    "knn": ({"shrinkage": 5.0}, {"shrinkage": 50.0}),
+    "slim": ({"l1": 1.0, "l2": 50.0}, {"l1": 5.0, "l2": 300.0}),
+    "ials": ({"unobserved": 0.1, "regularisation": 0.01}, {"unobserved": 0.3, "regularisation": 0.003}),
+}
+TUNED, TRIALS = ", tuned", 20  # a peer whose settings our tuner chose
+SPACES: dict[str, dict[str, Setting]] = {
+    "ease": {"regularisation": Log(10, 10_000)},
+    "knn": {"neighbours": Int(10, 500), "shrinkage": Log(1, 500)},
+    "slim": {"l1": Log(0.1, 50), "l2": Log(5, 2000)},
+    "ials": {"factors": Int(16, 128), "unobserved": Log(0.01, 2), "regularisation": Log(3e-4, 0.1)},
+    "mult-vae": {"dropout": Float(0.2, 0.8), "beta": Log(0.01, 1), "learning_rate": Log(3e-4, 5e-3)},
+    "rec-vae": {"dropout": Float(0.2, 0.8), "gamma": Log(5e-4, 0.05), "learning_rate": Log(1e-4, 3e-3)},
+}
 RECENCIES = ((2.0, 0.1), (5.0, 0.1), (5.0, 0.3), (20.0, 0.3))  # rows after which weight is down to 1/e; what is left
-MODELS = ("popularity", "knn", "ease", "ease-recent", "slim", "ials", "mult-vae", "ed-att-vae")  # "rec-vae" takes long
+MODELS = ("popularity", "knn", "ease", "ease-recent", "slim", "ials", "mult-vae", "ed-att-vae")  # others take long
 FILMS = VaeConfig(
     latent=64, width=128, mixture=1, id_dropout=0.0, beta=0.004, learning_rate=5e-3, batch=256, epochs=80, patience=10
 )
@@ -72,20 +87,11 @@ def judged(
 
 def _model(name: str, data: Split, seed: int, config: Any, told: Callable[[str], None]) -> Callable:
     """Fit one model, what is free in it chosen by the validation target; return its `score`."""
-    if name == "popularity":
-        return Popularity().fit(data.fitted).score
-    if name == "knn":
-        return _best([ItemKnn(shrinkage=s).fit(data.fitted) for s in (5.0, 50.0)], data).score
-    if name == "slim":
-        return _best([Slim(l1, l2).fit(data.fitted) for l1, l2 in SLIM_CHOICES], data).score
-    if name == "ials":
-        choices = [ImplicitAls(unobserved=a, regularisation=r, seed=seed) for a, r in IALS_CHOICES]
-        return _best([model.fit(data.fitted) for model in choices], data).score
-    if name in ("mult-vae", "rec-vae"):
-        batch = int(np.clip(len(data.fitted) // 10, 32, 500))  # 500 as published, but ten steps an epoch
-        peer = MultVae(batch=batch, seed=seed) if name == "mult-vae" else RecVae(batch=batch, seed=seed)
-        return peer.fit(data.fitted, judge=lambda score: _quality(score, data)).score
-    plain = name in ("ease", "ease-recent")
+    if name not in LINEAR:
+        base = name.removesuffix(TUNED)
+        tried = _searched(base, data, seed, told) if name != base else CHOICES.get(base, ({},))
+        return _best([PEERS[base](data, seed, **settings) for settings in tried], data)
+    plain = name in LINEAR[:2]
     regularisation, popularity = _chosen_linear(data, (0.0,) if plain else POPULARITIES)
     told(f"{name}: lambda {regularisation:g}, popularity {popularity:g} by the validation target")
     weights = 1.0 if name == "ease" else _recency(data, regularisation, popularity, told)
@@ -94,6 +100,67 @@ def _model(name: str, data: Split, seed: int, config: Any, told: Callable[[str],
         return lambda shown: ease.score(shown * weights)
     chosen = replace(config or FILMS, regularisation=regularisation, popularity=popularity)
     return _ours(data, seed, chosen, weights, told)
+
+
+def _searched(base: str, data: Split, seed: int, told: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The settings of a peer that rank best on the validation target, by our tuner in `TRIALS` evaluations."""
+
+    def loss(settings: dict[str, Any]) -> float:
+        return -_quality(PEERS[base](data, seed, **settings), data)
+
+    study = minimise(loss, Space(SPACES[base]), budget=TRIALS, seed=seed)
+    best = study.best.config if study.best else {}
+    told(f"{base}{TUNED}: {best} by the validation target")
+    return [best]
+
+
+def _popularity(data: Split, seed: int) -> Callable:
+    return Popularity().fit(data.fitted).score
+
+
+def _ease(data: Split, seed: int, **settings) -> Callable:
+    return Ease(**settings).fit(data.fitted).score
+
+
+def _knn(data: Split, seed: int, **settings) -> Callable:
+    return ItemKnn(**settings).fit(data.fitted).score
+
+
+def _slim(data: Split, seed: int, **settings) -> Callable:
+    return Slim(**settings).fit(data.fitted).score
+
+
+def _ials(data: Split, seed: int, **settings) -> Callable:
+    return ImplicitAls(seed=seed, **settings).fit(data.fitted).score
+
+
+def _auto_encoder(kind: type[MultVae], data: Split, seed: int, **settings) -> Callable:
+    batch = int(np.clip(len(data.fitted) // 10, 32, 500))  # 500 as published, but ten steps an epoch
+    peer = kind(batch=batch, seed=seed, **settings)
+    return peer.fit(data.fitted, judge=lambda score: _quality(score, data)).score
+
+
+def _sasrec(data: Split, seed: int, **settings) -> Callable:
+    from recommender.sequences import SasRec, sequences_of
+
+    if data.age is None:
+        raise BadPairs("sasrec needs rows whose order is known")
+    age, learnt = data.age, sequences_of(data.fitted, data.age)
+    n, known = data.fitted.shape[1], sequences_of(data.valid_shown, data.age)
+    peer = SasRec(seed=seed, **settings).fit(learnt, n, judge=lambda score: _quality(lambda _: score(known), data))
+    return lambda shown: peer.score(sequences_of(shown, age))
+
+
+PEERS: dict[str, Callable[..., Callable]] = {  # name: fits to a split, with settings, and returns its `score`
+    "popularity": _popularity,
+    "ease": _ease,
+    "knn": _knn,
+    "slim": _slim,
+    "ials": _ials,
+    "mult-vae": partial(_auto_encoder, MultVae),
+    "rec-vae": partial(_auto_encoder, RecVae),
+    "sasrec": _sasrec,
+}
 
 
 def _ours(data: Split, seed: int, config: VaeConfig, weights: np.ndarray | float, told: Callable[[str], None]):
@@ -128,8 +195,8 @@ def _recency(data: Split, regularisation: float, popularity: float, told: Callab
     return weights[best]
 
 
-def _best(models: Sequence[Any], data: Split) -> Any:
-    return max(models, key=lambda model: _quality(model.score, data))
+def _best(scores: Sequence[Callable], data: Split) -> Callable:
+    return scores[0] if len(scores) == 1 else max(scores, key=lambda score: _quality(score, data))
 
 
 def _quality(score: Callable, data: Split) -> float:

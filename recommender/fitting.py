@@ -183,7 +183,7 @@ def _train(network: Network, items: Items, batches: Batches, judge: Judge, examp
 def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, judge: Judge, seed: int, deep: bool):
     """AdamW with early stopping by the held-out ranking; ends at the best epoch."""
     config = network.config
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     rng, noise = np.random.default_rng([seed, deep]), torch.Generator().manual_seed(seed)
     best, best_state, waited = _mean(judge()) or 0.0, _state(network), 0
     for _ in range(config.epochs):

@@ -227,12 +227,13 @@ def by_fold(x: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
     Histories are short beside the catalogue: the product runs over what is there, unless all of it is small.
     """
     weights = weights.reshape(-1, x.shape[1], x.shape[1])
-    if len(weights) == 1 and x.size <= SMALL:
-        small: np.ndarray = x @ weights[0]
-        return small
-    sparse, scores = scipy.sparse.csr_array(x), np.empty(x.shape, dtype=weights.dtype)
+    rows = x if x.size <= SMALL else scipy.sparse.csr_array(x)
+    if len(weights) == 1:
+        alike: np.ndarray = rows @ weights[0]
+        return alike
+    scores = np.empty(x.shape, dtype=weights.dtype)
     for f in np.unique(fold):
-        scores[fold == f] = sparse[fold == f] @ weights[f]
+        scores[fold == f] = rows[fold == f] @ weights[f]
     return scores
 
 

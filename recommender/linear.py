@@ -82,12 +82,3 @@ def cross_fitted_weights(x: np.ndarray, regularisation: float, seed: int, folds:
     gram = gram_of(x)
     weights = [ease_weights(gram - gram_of(x[fold == f]), regularisation) for f in range(folds)]
     return fold, np.stack(weights)
-
-
-def cross_fitted_scores(x: np.ndarray, regularisation: float, seed: int, folds: int = FOLDS) -> np.ndarray:
-    """Return EASE scores of each person from the people of the other folds, (U, N)."""
-    fold, weights = cross_fitted_weights(x, regularisation, seed, folds)
-    scores = np.empty(x.shape)
-    for f in range(folds):
-        scores[fold == f] = x[fold == f] @ weights[f]
-    return scores

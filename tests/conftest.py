@@ -11,7 +11,8 @@ import pytest
 from django.core.cache import cache
 from django.db import connection, connections
 
-from tests import factories
+from mhealth.platform import row_security
+from tests import factories, roles
 
 # Two test processes with a thread per core each only wait for one another: ten times the CPU for small networks.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,6 +34,25 @@ def django_db_setup(django_db_setup, django_db_blocker):
         if connection.vendor == "postgresql":
             for table in ("platform_auditevent", "platform_audithead"):
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_is_not_emptied")
+            roles.make()
+
+
+@pytest.fixture(autouse=True)
+def acting_for_everybody():
+    """What a test does itself is done as a worker would; a request of a client acts for its user all the same."""
+    with row_security.acting_for_everybody():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def application_role(request):
+    """On PostgreSQL tests run as the role of a service, under row-level security."""
+    if connection.vendor != "postgresql" or not request.node.get_closest_marker("django_db"):
+        yield
+        return
+    request.getfixturevalue("db")
+    with roles.serving():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
 
 from interventions import services
-from interventions.admin.content import CommentForm, dialog, step
+from interventions.admin.content import step
 from interventions.models import CareChoice, ContentFreeze, ModelVersion
 from mhealth.people.models import Participant
-from mhealth.platform.admin import ReadAuditedAdmin
+from mhealth.platform.admin import ReadAuditedAdmin, step_dialog
 from mhealth.trials.models import Trial
 
 
@@ -62,8 +63,8 @@ class CareChoiceAdmin(ReadOnly):
     def about(self, choice: CareChoice) -> str:
         return str(choice.activity or choice.contra_indication or "all activities")
 
-    @action(description="End", permissions=["end"], dialog=dialog("End", "From now on it no longer holds."))
-    def end(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+    @action(description="End", permissions=["end"], dialog=step_dialog("End", "From now on it no longer holds."))
+    def end(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         choice = self.get_object(request, object_id)
         back = reverse("admin:interventions_carechoice_change", args=[object_id])
         return step(request, back, lambda: services.end_choice(choice=choice, by=request.user))
@@ -88,17 +89,19 @@ class ModelVersionAdmin(ReadOnly):
     @action(
         description="Promote",
         permissions=["promote"],
-        dialog=dialog("Promote", "It scores from the next decision on, but in trials that froze another model."),
+        dialog=step_dialog("Promote", "It scores from the next decision on, but in trials that froze another model."),
     )
-    def promote(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+    def promote(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return self._step(request, object_id, services.promote)
 
     @action(
         description="Roll back",
         permissions=["roll_back"],
-        dialog=dialog("Roll back", "The model promoted before it scores again, or clinicians' order if there is none."),
+        dialog=step_dialog(
+            "Roll back", "The model promoted before it scores again, or clinicians' order if there is none."
+        ),
     )
-    def roll_back(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+    def roll_back(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return self._step(request, object_id, services.roll_back)
 
     def has_promote_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:

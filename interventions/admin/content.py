@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from interventions import services
 from interventions.models import Activity, Review, Version
 from interventions.validation import State
+from mhealth.platform.admin import step_dialog
 
 STATE_COLOURS = {
     State.DRAFT: "info",
@@ -55,11 +56,6 @@ class ReviewForm(forms.Form):
     @property
     def ratings(self) -> list[forms.BoundField]:
         return [self[name] for name in ("relevance", "clarity", "safety")]
-
-
-def dialog(title: str, description: str, form: type[BaseDialogForm] = CommentForm) -> dict:
-    """A dialog also makes the step a POST: following a link changes nothing."""
-    return {"title": title, "description": description, "form_class": form, "form_submit_text": title}
 
 
 class Kept(SimpleHistoryAdmin, ModelAdmin):
@@ -124,7 +120,9 @@ class ActivityAdmin(Kept):
     @action(
         description="Suspend all texts",
         permissions=["suspend"],
-        dialog=dialog("Suspend all texts", "Takes every text of this activity out of offers and off phones, at once."),
+        dialog=step_dialog(
+            "Suspend all texts", "Takes every text of this activity out of offers and off phones, at once.", CommentForm
+        ),
     )
     def suspend(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
         activity = self.get_object(request, object_id)
@@ -188,7 +186,9 @@ def move_action(name: str, to_state: State, title: str, description: str):
         return bool(version and to_state in version.allowed_moves(request.user))
 
     act.__name__ = name
-    return action(description=title, permissions=[name], dialog=dialog(title, description))(act), permitted
+    return action(description=title, permissions=[name], dialog=step_dialog(title, description, CommentForm))(
+        act
+    ), permitted
 
 
 def step(request: HttpRequest, back: str, do) -> HttpResponse:
@@ -296,9 +296,9 @@ class VersionAdmin(Kept):
     @action(
         description="Write a new version",
         permissions=["new_version"],
-        dialog=dialog("Write a new version", "A draft with this text. This version stays as it is."),
+        dialog=step_dialog("Write a new version", "A draft with this text. This version stays as it is."),
     )
-    def new_version(self, request: HttpRequest, form: CommentForm, object_id: str) -> HttpResponse:
+    def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         draft = services.copy_as_draft(version=self.get_object(request, object_id), by=request.user)
         return HttpResponse(headers={"HX-Redirect": reverse("admin:interventions_version_change", args=[draft.pk])})
 

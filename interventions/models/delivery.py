@@ -53,6 +53,7 @@ class Decision(Work):
     """
 
     PRESENT_FOR = timedelta(days=1)
+    OTHERS_MOST = 3  # activities shown beside the one decided, when the person asks for others
     OUTCOME_WINDOW = timedelta(hours=RewardDefinition().window_hours)
 
     class Outcome(models.TextChoices):
@@ -114,10 +115,12 @@ class Decision(Work):
     def heard_until(self, at: datetime) -> Outcome:
         """What is known at `at` of the offered activity, from events inside its window; their order does not matter.
 
-        Not completed is known once the person skipped it, or saw it and let the window pass.
+        Not completed is known once the person skipped it, or saw it and let the window pass. What they asked to see
+        beside it is their choice and not the policy's: it is in no outcome.
         """
         closes_at = self.decided_at + self.OUTCOME_WINDOW
-        events = [event for event in self.events.all() if event.at <= min(closes_at, at)]
+        own = [event for event in self.events.all() if event.kind not in DecisionEvent.ABOUT_OTHERS]
+        events = [event for event in own if event.at <= min(closes_at, at)]
         kinds = {event.kind for event in events}
         completed = True if "completed" in kinds else None
         if completed is None and ("skipped" in kinds or (at > closes_at and kinds)):
@@ -149,6 +152,10 @@ class DecisionEvent(models.Model):
         RATED = "rated"
         MOOD_BEFORE = "mood_before"
         MOOD_AFTER = "mood_after"
+        OTHERS_SHOWN = "others_shown"
+        OTHER_CHOSEN = "other_chosen"
+
+    ABOUT_OTHERS = (Kind.OTHERS_SHOWN, Kind.OTHER_CHOSEN)
 
     class SkipReason(models.TextChoices):
         NO_TIME = "no_time"
@@ -164,7 +171,9 @@ class DecisionEvent(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now)
-    value = models.PositiveSmallIntegerField(null=True, help_text="Step number, helpfulness 1–5, or mood 0–10.")
+    value = models.PositiveSmallIntegerField(
+        null=True, help_text="Step number, helpfulness 1–5, mood 0–10, place among the others."
+    )
     reason = models.CharField(max_length=20, choices=SkipReason, blank=True)
 
     objects = DecisionEventQuerySet.as_manager()

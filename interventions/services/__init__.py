@@ -12,6 +12,7 @@ from interventions.services.content import (
 )
 from interventions.services.decisions import after_analysis, ask, decide, decide_due, fill
 from interventions.services.delivery import record_event
+from interventions.services.others import places_shown, show_others
 from interventions.services.registry import promote, roll_back
 
 __all__ = [
@@ -27,11 +28,13 @@ __all__ = [
     "load_activities",
     "load_reasons",
     "move",
+    "places_shown",
     "promote",
     "record_event",
     "review",
     "reviewer_agreement",
     "roll_back",
+    "show_others",
     "suspend_activity",
     "validate_as_demo",
 ]

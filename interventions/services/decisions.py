@@ -21,7 +21,7 @@ from mhealth.platform.leases import LeaseLost, WorkStatus
 from mhealth.safety import services as safety
 from mhealth.trials import services as trials
 from mhealth.trials.models import Enrolment
-from recommender.policy import Candidate, PolicyConfig
+from recommender.policy import Candidate, Choice, PolicyConfig
 
 RECORD_FORMAT = 1
 SEED_BITS = 63
@@ -99,8 +99,8 @@ def fill(decision: Decision, at: datetime | None = None) -> None:
     participant = Participant.objects.select_related("study", "data_key").get(pk=decision.participant_id)
     check_in = decision.check_in
     snapshot = context.read(participant, check_in, at)
-    freeze = _freeze_of(participant)
-    situation = read_situation(participant, decision, snapshot, freeze, at)
+    freeze = freeze_of(participant)
+    situation = read_situation(participant, decision, snapshot.bands, freeze, at)
     activities = list(Activity.objects.submitted().in_clinician_order().prefetch_related("contra_indications"))
     candidates = [_candidate(activity, situation) for activity in activities]
     chosen = policies.choose(
@@ -113,7 +113,7 @@ def fill(decision: Decision, at: datetime | None = None) -> None:
         model=freeze.model if freeze else ModelVersion.objects.present(),
     )
     activity = next((a for a in activities if a.key == chosen.choice.activity), None)
-    record = _record(decision, situation, snapshot, activities, activity, chosen)
+    record = _record(participant, decision, situation, snapshot, activities, activity, chosen)
     with transaction.atomic():
         if Participant.objects.hold(participant.pk).status == Participant.Status.ERASED:
             raise LeaseLost(str(decision.pk))  # in between: nothing of them is written any more
@@ -129,7 +129,7 @@ def fill(decision: Decision, at: datetime | None = None) -> None:
 def read_situation(
     participant: Participant,
     decision: Decision,
-    snapshot: context.Snapshot,
+    bands: dict[str, str],
     freeze: ContentFreeze | None,
     at: datetime,
 ) -> gates.Situation:
@@ -148,7 +148,7 @@ def read_situation(
         policy=trials.policy_for(participant),
         texts=texts,
         frozen=frozenset(freeze.versions.values_list("pk", flat=True)) if freeze else None,
-        flags=_flags(choices, snapshot.bands),
+        flags=_flags(choices, bands),
         severe_risk=safety.open_severe(participant) is not None,
         done_today=frozenset(
             DecisionEvent.objects.filter(
@@ -174,7 +174,7 @@ def _flags(choices: tuple[CareChoice, ...], bands: dict[str, str]) -> frozenset[
     return frozenset(said | {each.tag for each in ContraIndication.objects.all() if each.met_by(bands)})
 
 
-def _freeze_of(participant: Participant) -> ContentFreeze | None:
+def freeze_of(participant: Participant) -> ContentFreeze | None:
     trial_ids = Enrolment.objects.in_effect().filter(participant=participant).values("trial")
     return ContentFreeze.objects.filter(trial__in=trial_ids).select_related("model").first()
 
@@ -198,6 +198,7 @@ def _config(participant: Participant, situation: gates.Situation, freeze: Conten
 
 
 def _record(
+    participant: Participant,
     decision: Decision,
     situation: gates.Situation,
     snapshot: context.Snapshot,
@@ -223,12 +224,19 @@ def _record(
         "activities": [_described(a) for a in activities],
         "versions": {key: [version.pk, version.digest] for key, version in versions.items()},
         "choice": chosen.choice.record(),
+        "others": _others(participant, chosen.choice),
         "explanation": chosen.explanation,
         "reasons": {
             "shared": reasons.shared(activity, snapshot, situation.severe_risk),
             "open": reasons.open_(activity, snapshot, chosen, pinned, titles),
         },
     }
+
+
+def _others(participant: Participant, choice: Choice) -> list[str]:
+    """Keys of what the person may see beside the activity. The best others of a model would tell the arm."""
+    masked = trials.is_masked_for(participant.user, participant)
+    return choice.neighbours(Decision.OTHERS_MOST) if masked else choice.alternatives(Decision.OTHERS_MOST)
 
 
 def _described(activity: Activity) -> dict:

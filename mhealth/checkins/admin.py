@@ -198,10 +198,16 @@ def _facts(read: list[Estimate], fused: dict | None) -> list[tuple[str, list[str
         ("valence, −1 to 1", [_number(e.valence) for e in read], fused and _number(fused["valence"])),
         ("arousal, −1 to 1", [_number(e.arousal) for e in read], fused and _number(fused["arousal"])),
         ("quality of the recording", [_number(e.quality) for e in read], ""),
+        *([("video: frames read", [_frames(e) for e in read], "")] if any(e.frames for e in read) else []),
         ("weight", [_number(e.weight) for e in read], ""),
         ("model", [e.model_version or "–" for e in read], ""),
     ]
     return [(name, [*values, *([together] if fused else [])]) for name, values, together in facts]
+
+
+def _frames(estimate: Estimate) -> str:
+    told = estimate.frames
+    return f"{told['frames_read']} of {told['frames']}, mostly {told['majority']}" if told else "–"
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,7 @@
 """Where things lie in the drawings of the staff pages: viewBox coordinates, so that the web process plots nothing."""
 
+import math
+
 from emotion.disparity import Passage, Report
 
 WIDTH, HEIGHT = 640, 210
@@ -62,35 +64,50 @@ FACE_PLACES = 7
 def places(found: dict) -> dict:
     """The places of a face, red where covering one takes the emotion away, blue where it brings it out."""
     rows = found["drops"]
-    most = max((abs(drop) for row in rows for drop in row), default=0) or 1
+    most = _strongest([drop for row in rows for drop in row])
     cells = [_cell(drop, most, x * SIDE, y * SIDE) for y, row in enumerate(rows) for x, drop in enumerate(row)]
-    return {"emotion": found["emotion"], "side": SIDE, "size": FACE_PLACES * SIDE, "cells": cells, "most": most}
+    size = FACE_PLACES * SIDE
+    return {"emotion": found["emotion"], "side": SIDE, "size": size, "cells": cells, "most": f"{math.exp(most):.1f}"}
 
 
 def moments(found: dict) -> dict:
-    """Bars for stretches of time and for groups of pitches."""
+    """Bars for stretches of time and for groups of pitches, all on one scale."""
+    most = _strongest([*found["window_drops"], *found["band_drops"]])
     return {
         "emotion": found["emotion"],
-        "times": _bars(found["window_drops"], found["starts_s"], "{:.1f} to {:.1f} s"),
-        "pitches": _bars(found["band_drops"], found["edges_hz"], "{:.0f} to {:.0f} Hz"),
+        "groups": [
+            (
+                "Moments, from the first word on",
+                _bars(found["window_drops"], found["starts_s"], "{:.1f} to {:.1f} s", most),
+            ),
+            ("Pitches", _bars(found["band_drops"], found["edges_hz"], "{:.0f} to {:.0f} Hz", most)),
+        ],
     }
+
+
+def _strongest(drops: list[float]) -> float:
+    return max((abs(drop) for drop in drops), default=0) or 1
 
 
 def _cell(drop: float, most: float, x: float, y: float) -> dict:
     kind = "mh-more" if drop > 0 else "mh-less"
-    return {"x": x, "y": y, "kind": kind, "opacity": f"{abs(drop) / most:.2f}", "nats": f"{drop:.2f}"}
+    return {"x": x, "y": y, "kind": kind, "opacity": f"{abs(drop) / most:.2f}", "odds": _odds(drop)}
 
 
-def _bars(drops: list[float], edges: list[float], words: str) -> list[dict]:
+def _bars(drops: list[float], edges: list[float], words: str, most: float) -> list[dict]:
     """Each with its length in per cent of the longest."""
-    most = max((abs(drop) for drop in drops), default=0) or 1
     spans = zip(edges[:-1], edges[1:], drops, strict=True)
     return [
         {
             "name": words.format(low, high),
             "kind": "mh-more" if drop > 0 else "mh-less",
             "length": f"{100 * abs(drop) / most:.0f}",
-            "nats": f"{drop:.2f}",
+            "odds": _odds(drop),
         }
         for low, high, drop in spans
     ]
+
+
+def _odds(drop: float) -> str:
+    """A fall of the log-odds, in nats, as what the part multiplied the odds by."""
+    return f"× {math.exp(drop):.2f}"

@@ -9,7 +9,7 @@ from unfold.forms import BaseDialogForm
 from mhealth.outcomes import instruments
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
 from mhealth.people.models import Participant
-from mhealth.platform.admin import plain
+from mhealth.platform.admin import plain, step_dialog
 
 
 def _items(numbers: list[int]) -> str:
@@ -89,12 +89,7 @@ class InstrumentVersionAdmin(ReadOnly, ModelAdmin):
     @action(
         description="Acknowledge the licence",
         permissions=["acknowledge_licence"],
-        dialog={
-            "title": "Acknowledge the licence",
-            "description": "We use this instrument under the terms of its licence note.",
-            "form_class": BaseDialogForm,
-            "form_submit_text": "Acknowledge",
-        },
+        dialog=step_dialog("Acknowledge", "We use this instrument under the terms of its licence note."),
     )
     def acknowledge_licence(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         instruments.acknowledge_licence(version=self.get_object(request, object_id), user=request.user)
@@ -112,9 +107,10 @@ class InstrumentVersionAdmin(ReadOnly, ModelAdmin):
 class OccasionAdmin(ReadOnly, ModelAdmin):
     """Who was asked what when, and whether they answered; no answers and no scores."""
 
-    list_display = ["participant", "version", "name", "opens_at", "due_at", "closes_at", "answered"]
+    list_display = ["participant", "instrument", "name", "opens_at", "due_at", "closes_at", "answered"]
     list_filter = ["version", "name"]
     person, instrument = plain("participant"), plain("version")
+    instrument.short_description = "questionnaire"
     fields = ["person", "instrument", "number", "name", "opens_at", "due_at", "closes_at", "answered"]
     readonly_fields = fields
 

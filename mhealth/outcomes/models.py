@@ -31,14 +31,19 @@ class InstrumentVersion(models.Model):
 
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="versions")
     version = models.CharField(max_length=20)
-    definition = models.JSONField(help_text="instrument.json: items, scales, bands, rule version.")
+    definition = models.JSONField(
+        "items, scales and bands", help_text="instrument.json: items, scales, bands, rule version."
+    )
     texts = models.JSONField(default=dict, help_text="Per language: title, instruction, items, options, source.")
     licence = models.TextField(blank=True)
-    loaded_at = models.DateTimeField(default=timezone.now)
+    loaded_at = models.DateTimeField("loaded", default=timezone.now)
     frozen_at = models.DateTimeField(
-        null=True, editable=False, help_text="Since then a sealed trial counts on it: its rules and its words stay."
+        "frozen by a trial",
+        null=True,
+        editable=False,
+        help_text="Since then a sealed trial counts on it: its rules and its words stay.",
     )
-    licence_acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    licence_acknowledged_at = models.DateTimeField("licence acknowledged", null=True, blank=True, editable=False)
     licence_acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
@@ -117,9 +122,9 @@ class Occasion(models.Model):
     number = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=50)
     language = models.CharField(max_length=10, blank=True, help_text="Empty: the person's own.")
-    opens_at = models.DateTimeField()
-    due_at = models.DateTimeField()
-    closes_at = models.DateTimeField()
+    opens_at = models.DateTimeField("opens")
+    due_at = models.DateTimeField("due")
+    closes_at = models.DateTimeField("closes")
     reminded_before_at = models.DateTimeField(null=True, editable=False)
     reminded_due_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now)

@@ -9,6 +9,8 @@ from knox.crypto import hash_token
 from knox.models import get_token_model
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
+from mhealth.platform import row_security
+
 
 class SessionExpired(AuthenticationFailed):
     default_code = "session-expired"
@@ -44,6 +46,7 @@ class DeviceToken(TokenAuthentication):
     def validate_user(self, device) -> tuple:
         if not device.user.is_active:
             raise AccountClosed()
+        row_security.act_for(device.user)
         return device.user, device
 
 

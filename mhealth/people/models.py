@@ -14,6 +14,7 @@ from mhealth.people.querysets import PersonalQuerySet
 from mhealth.platform.access import roles_of
 from mhealth.platform.leases import Work, WorkQuerySet
 from mhealth.platform.models import DataKey
+from mhealth.platform.row_security import acting_for_everybody
 
 NO_MAIL_DOMAIN = "enrolled.invalid"  # who enrols without a mail address gets one that can never be delivered
 
@@ -114,7 +115,8 @@ class ParticipantQuerySet(PersonalQuerySet):
 
     def hold(self, pk: uuid.UUID) -> "Participant":
         """The row, locked until the transaction ends: what a person says and what comes in of theirs take turns."""
-        return self.select_for_update(no_key=True).get(pk=pk)
+        with acting_for_everybody(because="who was erased in between is found erased, and not missing"):
+            return self.select_for_update(no_key=True).get(pk=pk)
 
     def managed_by(self, user):
         """The people of the studies that this trial manager or researcher works on: counts and trial rows only."""

@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils import timezone
 from rest_framework import serializers
 
-from mhealth.people.models import Consent, Device, EnrolmentCode, Participant, Scope, Study, User
+from mhealth.people import services
+from mhealth.people.models import Consent, Device, Participant, Scope, Study, User
 
 PURPOSES = {
     "language": "Language of activities, questionnaires and messages. One of the study's languages.",
@@ -61,7 +62,7 @@ class EnrolSerializer(serializers.Serializer):
         if ("email" in data) != ("password" in data):
             missing = "password" if "email" in data else "email"
             raise serializers.ValidationError({missing: "Mail address and password go together."})
-        study = Study.objects.filter(enrolmentcode__digest=EnrolmentCode.digest_of(data["enrolment_code"])).first()
+        study = services.study_of_code(data["enrolment_code"])
         if study and (wrong := profile_errors(study, data["profile"])):
             raise serializers.ValidationError({"profile": wrong})
         if "email" in data:

@@ -32,6 +32,7 @@ from mhealth.people.models import (
 from mhealth.platform import audit
 from mhealth.platform.models import DataKey
 from mhealth.platform.problems import Problem
+from mhealth.platform.row_security import act_for, acting_for_everybody
 
 
 class EnrolmentCodeUnknown(Problem):
@@ -104,6 +105,14 @@ def make_enrolment_codes(
     return codes
 
 
+NOBODY_YET = "nobody is signed in yet: the code alone says whose row it is"
+
+
+def study_of_code(code: str) -> Study | None:
+    with acting_for_everybody(because=NOBODY_YET):
+        return Study.objects.filter(enrolmentcode__digest=EnrolmentCode.digest_of(code)).first()
+
+
 @transaction.atomic
 def enrol(
     *, code: str, profile: dict, email: str = "", password: str = "", device_id: uuid.UUID | None = None, name: str = ""
@@ -113,16 +122,23 @@ def enrol(
     A phone that lost the answer repeats the request with the same device id within a day
     and gets a fresh token for the account that it made.
     """
+    with acting_for_everybody(because=NOBODY_YET):
+        participant = _participant_of_code(code, profile, email, password, device_id)
+    act_for(participant.user)
+    device, token = sign_device_in(participant.user, device_id, name)
+    return participant, device, token
+
+
+def _participant_of_code(
+    code: str, profile: dict, email: str, password: str, device_id: uuid.UUID | None
+) -> Participant:
     found = EnrolmentCode.objects.select_related("study", "care_team").filter(digest=EnrolmentCode.digest_of(code))
     known = found.first()
     if known is None:
         raise EnrolmentCodeUnknown()
     if known.used_at:
-        participant = _enrolled_by_this_phone(known, device_id)
-    else:
-        participant = _make_participant(known, profile, email, password)
-    device, token = sign_device_in(participant.user, device_id, name)
-    return participant, device, token
+        return _enrolled_by_this_phone(known, device_id)
+    return _make_participant(known, profile, email, password)
 
 
 def _enrolled_by_this_phone(code: EnrolmentCode, device_id: uuid.UUID | None) -> Participant:
@@ -175,6 +191,7 @@ def sign_in(
         raise AccountClosed()
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
         _check_second_factor(user, second_factor)
+    act_for(user)
     device, token = sign_device_in(user, device_id, name)
     audit.record(actor=user, action="session.opened", subject=f"people.User/{user.pk}")
     return user, device, token

@@ -5,3 +5,8 @@ class PlatformConfig(AppConfig):
     name = "mhealth.platform"
     label = "platform"
     verbose_name = "Platform"
+
+    def ready(self) -> None:
+        from mhealth.platform import health, row_security
+
+        health.also_check("row security", row_security.describe)

@@ -71,7 +71,7 @@ def run_pending() -> int:
 
 def run(task_name: str, ids: dict) -> None:
     try:
-        current_app.tasks[task_name].run(**ids)
+        current_app.tasks[task_name](**ids)
     except Exception as fault:
         # The row went back to the queue, or the schedule comes again; the fault's text may hold private words.
         log.error("task failed: %s (%s)", task_name, type(fault).__name__)

@@ -5,6 +5,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterator
+from contextvars import copy_context
 from datetime import timedelta
 
 from django.conf import settings
@@ -72,7 +73,8 @@ class WorkQuerySet(models.QuerySet):
             yield None
             return
         stop = threading.Event()
-        renewal = threading.Thread(target=row._renew_until, args=(stop,), daemon=True)
+        # In a copy of our context: a thread of its own would act for nobody (platform.row_security).
+        renewal = threading.Thread(target=copy_context().run, args=(row._renew_until, stop), daemon=True)
         renewal.start()
         try:
             yield row

@@ -73,3 +73,16 @@ class ContentSecurityPolicy:
         looser = (policy for prefix, policy in LOOSER.items() if request.path.startswith(prefix))
         response.headers.setdefault("Content-Security-Policy", next(looser, STRICT))
         return response
+
+
+class NotKept:
+    """Answers of the API stay in no cache, on the phone or on the way, unless a view says otherwise."""
+
+    def __init__(self, get_response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        if request.path.startswith("/api/v1/"):
+            response.headers.setdefault("Cache-Control", "private, no-store")
+        return response

@@ -58,6 +58,7 @@ NAMES = {
     "safety.duty": "on-call rota",
     "people.user": "staff accounts",
     "interventions.version": "texts and their review",
+    "outcomes.occasion": "planned questionnaires",
     "outcomes.instrumentversion": "instruments",
     "platform.auditevent": "audit trail",
 }

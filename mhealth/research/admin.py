@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q
@@ -14,7 +16,7 @@ from mhealth.platform.hints import hint
 from mhealth.platform.leases import WorkStatus
 from mhealth.research import tasks
 from mhealth.research.models import Export
-from mhealth.research.serializers import FORMATS
+from mhealth.research.serializers import FORMATS, REPORT
 from mhealth.trials.models import Trial
 
 COLOURS = {"done": "success", "running": "info", "quarantined": "danger", "refused": "danger"}
@@ -24,10 +26,10 @@ class ExportForm(forms.ModelForm):
     """What to take out, and why."""
 
     formats = forms.MultipleChoiceField(
-        choices=[(name, name) for name in FORMATS],
+        choices=[*((name, name) for name in FORMATS), (REPORT, "report, alone: the page, figures, numbers as CSV")],
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="All if none is chosen.",
+        help_text="All of the data if none is chosen.",
     )
 
     sites = forms.CharField(
@@ -61,8 +63,7 @@ class ExportForm(forms.ModelForm):
         from mhealth.research.package import Order
 
         data = self.cleaned_data
-        formats = tuple(name for name in FORMATS if name in data["formats"]) or FORMATS
-        return Order(formats, tuple(sorted(set(data["sites"]))), data["identifiable"])
+        return Order.of(data["formats"], data["sites"], data["identifiable"])
 
 
 @admin.register(Export)
@@ -70,10 +71,10 @@ class ExportAdmin(ReadAuditedAdmin):
     """Who asked for which data and why, where it stands, and the file; with identities after a second person's yes."""
 
     form = ExportForm
-    list_display = ["trial", "stage_label", "how_far", "asked_by", "queued_at", "formats_label", "filters", "rows"]
+    list_display = ["trial", "stage_label", "how_far", "asked_by", "asked", "formats_label", "filters", "rows"]
     list_filter = ["status", "identifiable", "trial"]
     list_select_related = ["trial", "asked_by"]
-    fields = [*list_display, "reason", "identifiable", "decided_by", "decided_at", "finished_at", "cut_off"]
+    fields = [*list_display, "reason", "identifiable", "decided_by", "decided_at", "finished", "cut_off"]
     fields += ["people_in_small_cells", "hash_of_manifest", "size", "attempts", "fault"]
     ordering = ["-queued_at"]
     actions = ["run_again"]
@@ -122,6 +123,14 @@ class ExportAdmin(ReadAuditedAdmin):
     @display(description="stage", label=COLOURS)
     def stage_label(self, export: Export) -> str:
         return export.stage.replace("_", " ")
+
+    @display(description="asked", ordering="queued_at")
+    def asked(self, export: Export) -> datetime:
+        return export.queued_at
+
+    @display(description="finished")
+    def finished(self, export: Export) -> datetime | None:
+        return export.finished_at
 
     @display(description="progress")
     def how_far(self, export: Export) -> str:

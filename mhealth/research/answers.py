@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from mhealth.outcomes.models import Response, ScaleScore
 from mhealth.research.chunk import Chunk
 from mhealth.research.cohort import Cohort, Person
-from mhealth.research.stored import as_stored, moment, stored_id, text_of_id
+from mhealth.research.stored import as_stored, id_as_stored, moment, stored_id, text_of_id
 from mhealth.trials.models import Enrolment
 
 
@@ -59,9 +59,9 @@ def _opened(person: Person, rows: list[tuple]) -> list[list[int | None]]:
 def _counted(near: Chunk) -> dict[object, list[tuple]]:
     """By person: response, version, name of the occasion, time, sealed answers."""
     ordered = _of_trial(near).order_by("occasion__opens_at", "occasion__number", "occasion_id")
-    about = (as_stored("pk"), "occasion__version_id", "occasion__name", as_stored("answered_at"), "answers_sealed")
+    about = (id_as_stored("pk"), "occasion__version_id", "occasion__name", as_stored("answered_at"), "answers_sealed")
     found = defaultdict(list)
-    for person, *row in ordered.values_list(as_stored("occasion__participant_id"), *about):
+    for person, *row in ordered.values_list(id_as_stored("occasion__participant_id"), *about):
         found[person].append(row)
     return found
 
@@ -70,7 +70,7 @@ def _scores(near: Chunk) -> dict[object, list[tuple]]:
     """By response."""
     rows = ScaleScore.objects.for_analysis().filter(response__occasion__participant__in=near.ids).order_by("id")
     found = defaultdict(list)
-    about = (as_stored("response_id"), "scale", "value", "band", "n_missing", as_stored("prorated"))
+    about = (id_as_stored("response_id"), "scale", "value", "band", "n_missing", as_stored("prorated"))
     for score in rows.values_list(*about):
         found[score[0]].append(score)
     return found

@@ -22,7 +22,7 @@ from mhealth.people.models import Consent, Participant, Scope, User
 from mhealth.platform.leases import WorkStatus
 from mhealth.platform.models import DataKey
 from mhealth.research.person import Entry, entries
-from mhealth.research.stored import as_stored, moment, stored_id, text_of_id
+from mhealth.research.stored import as_stored, id_as_stored, moment, stored_id, text_of_id
 
 if TYPE_CHECKING:
     from mhealth.research.cohort import Cohort
@@ -108,7 +108,7 @@ class Chunk:
         versions = {version.pk: version for version in self.cohort.versions}
         rows = Occasion.objects.filter(participant__in=self.ids, created_at__lte=self.cohort.until)
         times = (as_stored("opens_at"), as_stored("created_at"))
-        columns = (as_stored("participant_id"), as_stored("pk"), "version_id", "name", *times)
+        columns = (id_as_stored("participant_id"), id_as_stored("pk"), "version_id", "name", *times)
         for person, pk, version, name, opens_at, created_at in rows.values_list(*columns).order_by(
             "opens_at", "number", "id"
         ):
@@ -118,7 +118,7 @@ class Chunk:
         """By response its occasion, of the answers that were taken as the baseline."""
         mine = self.cohort.enrolments.filter(participant__in=self.ids)
         taken = Response.objects.filter(pk__in=mine.values("baseline")).order_by()
-        return dict(taken.values_list(as_stored("pk"), as_stored("occasion_id")))
+        return dict(taken.values_list(id_as_stored("pk"), id_as_stored("occasion_id")))
 
     @cached_property
     def responses(self) -> dict[uuid.UUID, list[Answered]]:
@@ -139,13 +139,19 @@ class Chunk:
         return rows.order_by()
 
     def _answered(self):
-        columns = (as_stored("occasion_id"), as_stored("pk"), as_stored("answered_at"), "language", "answers_sealed")
+        columns = (
+            id_as_stored("occasion_id"),
+            id_as_stored("pk"),
+            as_stored("answered_at"),
+            "language",
+            "answers_sealed",
+        )
         return self._answers().values_list(*columns)
 
     def _scored(self) -> dict[object, dict[str, Scored]]:
         rows = ScaleScore.objects.filter(response__in=self._answers().values("pk")).order_by("id")
         found: dict[object, dict[str, Scored]] = defaultdict(dict)
-        for response, *score in rows.values_list(as_stored("response_id"), *Scored._fields):
+        for response, *score in rows.values_list(id_as_stored("response_id"), *Scored._fields):
             found[response][score[0]] = Scored(*score)
         return found
 

@@ -50,17 +50,17 @@ class Export(Work):
     reason = models.CharField(max_length=300)
     formats = models.JSONField(default=list)  # empty: all
     sites = models.JSONField(default=list)  # empty: all
-    identifiable = models.BooleanField(default=False)
+    identifiable = models.BooleanField("with identities", default=False)
     decided_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
-    decided_at = models.DateTimeField(null=True, editable=False)
+    decided_at = models.DateTimeField("decided", null=True, editable=False)
     approved = models.BooleanField(null=True, editable=False)  # of an identifiable one, by a second person
     progress = models.PositiveSmallIntegerField(default=0, editable=False)  # percent
-    people_in_small_cells = models.PositiveIntegerField(null=True, editable=False)
-    cut_off = models.DateTimeField(null=True, editable=False)
+    people_in_small_cells = models.PositiveIntegerField("people in cells of fewer than five", null=True, editable=False)
+    cut_off = models.DateTimeField("data up to", null=True, editable=False)
     n_rows = models.PositiveIntegerField(null=True, editable=False)
     sha256 = models.CharField(max_length=64, blank=True, editable=False)  # of the manifest
     file = models.CharField(max_length=32, blank=True, editable=False)  # in the media store
-    size = models.PositiveBigIntegerField(default=0, editable=False)
+    size = models.PositiveBigIntegerField("size in bytes", default=0, editable=False)
 
     objects = ExportQuerySet.as_manager()
 

@@ -25,6 +25,7 @@ from mhealth.research.readme import facts, readme
 from mhealth.trials.models import Trial
 
 FORMATS = ("csv", "parquet", "spss", "stata", "redcap", "fhir")
+REPORT = "report"  # in place of the data: the page, its figures and its numbers
 PIECE_BYTES = 1024 * 1024
 
 
@@ -35,6 +36,16 @@ class Order:
     formats: tuple[str, ...] = FORMATS
     sites: tuple[str, ...] = ()
     identifiable: bool = False
+
+    @classmethod
+    def of(cls, formats: Iterable[str], sites: Iterable[str] = (), identifiable: bool = False) -> "Order":
+        """As somebody asked for it; every format where none is named."""
+        chosen = tuple(name for name in (*FORMATS, REPORT) if name in set(formats))
+        return cls(chosen or FORMATS, tuple(sorted(set(sites))), identifiable)
+
+    @property
+    def is_report(self) -> bool:
+        return REPORT in self.formats
 
 
 EVERYTHING = Order()

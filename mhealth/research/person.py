@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
-from mhealth.research.stored import as_stored
+from mhealth.research.stored import id_as_stored
 
 if TYPE_CHECKING:
     from mhealth.research.chunk import Chunk
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     withdrawn_at: datetime | None
 
 
-ENROLLED = ("status", "enrolled_at", "allocated_at", as_stored("baseline_id"))
+ENROLLED = ("status", "enrolled_at", "allocated_at", id_as_stored("baseline_id"))
 PARTICIPANT = ("participant_id", *(f"participant__{name}" for name in Participant._fields[1:]))
 PLACE = tuple(f"slot__{name}" for name in Place._fields)
 

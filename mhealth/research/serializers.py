@@ -9,6 +9,7 @@ from mhealth.research.models import Export
 
 STAGES = "awaiting_approval, refused, queued, running, done or quarantined"
 FORMATS = ("csv", "parquet", "spss", "stata", "redcap", "fhir")  # as in `package`, which loads pyarrow
+REPORT = "report"
 SMALL_CELL = 5
 
 
@@ -70,7 +71,11 @@ class TrialExportDetailSerializer(TrialExportSerializer):
 class NewTrialExportSerializer(serializers.Serializer):
     trial = serializers.SlugField()
     reason = serializers.CharField(max_length=300, help_text="Goes into the audit; no names of people in it.")
-    formats = serializers.MultipleChoiceField(choices=FORMATS, required=False, help_text="All if none is named.")
+    formats = serializers.MultipleChoiceField(
+        choices=[*FORMATS, REPORT],
+        required=False,
+        help_text="All of the data if none is named. `report`, alone: the report in place of the data.",
+    )
     sites = serializers.ListField(
         child=serializers.CharField(max_length=50), required=False, max_length=200, help_text="All if none is named."
     )

@@ -48,6 +48,13 @@ class UnknownSite(Problem):
     default_detail = "The study has no such site."
 
 
+class ReportStandsAlone(Problem):
+    status_code = 422
+    default_code = "report-stands-alone"
+    title = "A report is asked for alone"
+    default_detail = "The report is of the whole trial: it goes with no other format, no sites and no identities."
+
+
 class AlreadyDecided(Problem):
     default_code = "already-decided"
     title = "Already decided"
@@ -57,7 +64,7 @@ class AlreadyDecided(Problem):
 def ask(*, trial: Trial, user: User, reason: str, order: Order = EVERYTHING, status: str = WorkStatus.QUEUED) -> Export:
     """Queue an export; one with identifiable columns waits until a second person agrees.
 
-    Raises NotAResearcherHere, NotSealed, NoIdentities or UnknownSite.
+    Raises NotAResearcherHere, NotSealed, NoIdentities, UnknownSite or ReportStandsAlone.
     """
     check(trial, user, order)
     export = Export.objects.create(
@@ -93,7 +100,7 @@ def build(export: Export) -> None:
     """
     with _workshop(export) as folder:
         (folder / "files").mkdir()
-        written = package.write(export.trial, folder / "files", _order(export), _slowly(export.note_progress))
+        written = _write(export, folder / "files")
         archive = folder / "package.zip"
         package.zipped(folder / "files", archive, written.cut_off)
         name, size = export.seal(archive), archive.stat().st_size
@@ -103,6 +110,16 @@ def build(export: Export) -> None:
         vault.store().delete(name)
         raise
     _log(export, written)
+
+
+def _write(export: Export, folder: Path) -> Package:
+    hear, order = _slowly(export.note_progress), _order(export)
+    if not order.is_report:
+        return package.write(export.trial, folder, order, hear)
+    from mhealth.research.report import document  # statsmodels and matplotlib: the extra `research`
+
+    report = document.write(export.trial, folder, hear)
+    return Package(report.cut_off, report.n_people, n_small=0, sha256=report.sha256)  # a row is a person
 
 
 @contextlib.contextmanager
@@ -210,11 +227,13 @@ def check(trial: Trial, user: User, order: Order) -> None:
         raise NoIdentities()
     if set(order.sites) - set(trial.study.sites):
         raise UnknownSite()
+    if order.is_report and order != Order((package.REPORT,)):
+        raise ReportStandsAlone()
 
 
 def _order(export: Export) -> Order:
     identifiable = export.identifiable and bool(export.approved)
-    return Order(tuple(export.formats) or package.FORMATS, tuple(export.sites), identifiable)
+    return Order.of(export.formats, export.sites, identifiable)
 
 
 def _asked(export: Export) -> dict:

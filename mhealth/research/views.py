@@ -68,11 +68,9 @@ class ExportList(generics.ListAPIView):
 
 
 def _order(wanted: dict):
-    from mhealth.research.package import FORMATS, Order
+    from mhealth.research.package import Order
 
-    chosen = wanted.get("formats") or FORMATS
-    formats = tuple(name for name in FORMATS if name in chosen)
-    return Order(formats, tuple(sorted(set(wanted.get("sites", [])))), wanted["identifiable"])
+    return Order.of(wanted.get("formats", ()), wanted.get("sites", ()), wanted["identifiable"])
 
 
 class ExportApproval(generics.RetrieveAPIView):

@@ -91,6 +91,7 @@ def known_answers(settings):
     settings.VIDEO_CHECK_INS, settings.CELERY_BROKER_URL = True, "redis://elsewhere"
     settings.CHECKIN_WATCHER = f"{__name__}.watch"
     settings.AFTER_ANALYSIS = []
+    settings.LEASE_S = 3600  # no renewal from another thread while the test's transaction holds SQLite
     OUTCOME.clear()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion.bench import BenchFailed, Place, robustness
+from emotion.bench import Place, face_methods, robustness
 from emotion.bench.cells import Cell
 from emotion.estimate import EMOTIONS
 
@@ -79,7 +79,7 @@ def by_light(images):
 
 
 def test_a_cell_tells_what_is_left_under_each_condition(place, monkeypatch):
-    monkeypatch.setattr(robustness, "reader", lambda method, cache: by_light)
+    monkeypatch.setattr(robustness, "reader", lambda method, place: by_light)
     found = robustness.work(Cell("E8", "hog_svm", robustness.CK), place)
 
     assert found["n"] == 12  # contempt has no place
@@ -92,6 +92,15 @@ def test_a_cell_tells_what_is_left_under_each_condition(place, monkeypatch):
     assert (place.data / "robustness.svg").exists()
 
 
-def test_a_peer_that_was_never_fitted_is_not_asked(place):
-    with pytest.raises(BenchFailed, match="bench face --only 'cnn112"):
-        robustness.work(Cell("E8", "cnn112", robustness.CK), place)
+def test_a_peer_is_fitted_once_and_the_public_test_stays_closed(place, monkeypatch):
+    fitted, asked = [], []
+
+    def fit(learn, choose, folder, seed):
+        fitted.append(folder)
+        return by_light, {}
+
+    monkeypatch.setitem(face_methods.METHODS, "hog_svm", fit)
+    monkeypatch.setattr(robustness.fer2013, "load", lambda folder, part: asked.append(part))
+    monkeypatch.setattr(robustness.fer2013, "split", lambda train: (None, None))
+    assert robustness.reader("hog_svm", place) is by_light
+    assert (fitted, asked) == ([place.cache / "states" / "E4-hog_svm-0"], ["train"])

@@ -10,6 +10,7 @@ from mhealth.platform import embedded
 from mhealth.safety import services as safety
 from mhealth.safety.models import CrisisResource
 from mhealth.trials.models import Trial
+from recommender.catalogue import Outcome
 from tests.interventions import factories
 
 pytestmark = pytest.mark.django_db
@@ -243,3 +244,66 @@ def test_the_clock_of_an_event_is_judged_as_that_of_a_check_in(shelf, ada, phone
     near = event() | {"at": (now + timedelta(minutes=9)).isoformat()}
     assert client.post(url, near).status_code == 201
     assert decision.events.get(pk=near["id"]).at == now + timedelta(minutes=9)
+
+
+def others(client, decision) -> list[tuple[int, str]]:
+    answer = client.post(f"{URL}{decision.pk}/others/")
+    assert answer.status_code == 200, answer.content
+    return [(row["place"], row["activity"]["key"]) for row in answer.json()]
+
+
+def test_others_are_the_next_best_shown_when_asked_for_and_stored_once(shelf, ada, phone):
+    decision, client = offered(ada), phone(ada)
+    assert "others" not in client.get(URL).json()
+    shown = others(client, decision)
+    law = dict(zip(factories.SHELF, decision.record["choice"]["probabilities"], strict=True))
+    left = sorted(law.keys() - {decision.version.activity.key}, key=lambda key: -law[key])
+    assert shown == list(enumerate(left, start=1))
+    assert others(client, decision) == shown
+    assert [each.kind for each in decision.events.all()] == ["others_shown"]
+
+
+def test_what_is_taken_instead_is_stored_and_leaves_the_outcome_of_the_decision_alone(shelf, ada, phone):
+    decision, client = offered(ada), phone(ada)
+    url, taken = f"{URL}{decision.pk}/events/", event("other_chosen", value=3)
+    before = client.post(url, taken)
+    assert (before.status_code, before.json()["errors"][0]["pointer"]) == (422, "/value")
+    others(client, decision)
+    assert client.post(url, taken).status_code == 201
+    assert client.post(url, event("others_shown")).status_code == 422
+    kinds = {each.kind: each.value for each in decision.events.all()}
+    assert kinds == {"others_shown": None, "other_chosen": 3}
+    later = timezone.now() + timedelta(days=9)
+    assert decision.heard_until(later) == Outcome()  # unlike one that was seen and let pass
+    assert client.post(url, event("shown")).status_code == 201
+    seen = Decision.objects.get(pk=decision.pk)
+    assert seen.heard_until(later) == Outcome(completed=False)
+
+
+def test_a_gate_that_has_closed_since_closes_an_other_as_well(shelf, ada, carol, eve, phone):
+    decision, client = offered(ada), phone(ada)
+    shown = others(client, decision)
+    services.suspend_activity(activity=shelf[shown[0][1]], user=eve)
+    services.choose_for(participant=ada, by=carol, kind="exclude", activity=shelf[shown[1][1]])
+    assert others(client, decision) == shown[2:]
+    safety.raise_event(participant=ada, source="test", severity="severe", rule="item-21", evidence={})
+    assert {key for _, key in others(client, decision)} <= {"five-senses"}
+
+
+def test_in_a_masked_trial_others_follow_the_activity_by_the_same_rule_in_both_arms(shelf, ada, ben, study, phone):
+    trial, order = factories.running_trial(study), list(factories.SHELF)
+    for person, policy in ((ada, "personalised"), (ben, "fixed_sequence")):
+        factories.enrolled_in(person, trial, policy)
+        decision = offered(person)
+        after = order.index(decision.version.activity.key) + 1
+        assert [key for _, key in others(phone(person), decision)] == [*order[after:], *order[: after - 1]]
+
+
+def test_others_are_mine_alone_and_of_the_present_decision_alone(shelf, ada, ben, carol, phone):
+    decision = offered(ada)
+    url = f"{URL}{decision.pk}/others/"
+    assert phone(ben).post(url).status_code == 404
+    assert phone(carol).post(url).status_code == 403
+    assert phone(ada).post(url).status_code == 200
+    Decision.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert phone(ada).post(url).status_code == 404

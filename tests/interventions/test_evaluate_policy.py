@@ -66,6 +66,15 @@ def test_the_value_of_a_policy_is_estimated_from_the_log_and_audited(log, rae, s
     assert (event.actor, event.details["policy"], event.details["n"]) == (str(rae.pk), "logged", 24)
 
 
+def test_what_people_took_instead_never_enters_the_evaluation(log, rae, small_samples, capsys):
+    before = evaluated(capsys, by=rae.email)
+    for decision in Decision.objects.offered():
+        for kind in DecisionEvent.ABOUT_OTHERS:
+            DecisionEvent.objects.create(id=uuid.uuid4(), decision=decision, kind=kind, at=decision.decided_at, value=1)
+    assert before[0] == 0
+    assert evaluated(capsys, by=rae.email) == before
+
+
 def test_the_uniform_policy_weighs_each_offer_by_the_probability_it_was_made_with(log, rae, small_samples, capsys):
     code, out = evaluated(capsys, by=rae.email)
     weights, worth = 0.0, 0.0

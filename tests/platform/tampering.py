@@ -5,14 +5,17 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+from tests import roles
+
 AUDIT_TABLES = ("platform_auditevent", "platform_audithead")
 
 
 @contextmanager
 def audit_unguarded() -> Iterator[None]:
-    _triggers("DISABLE")
-    yield
-    _triggers("ENABLE")
+    with roles.owning():
+        _triggers("DISABLE")
+        yield
+        _triggers("ENABLE")
 
 
 def _triggers(verb: str) -> None:

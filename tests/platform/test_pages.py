@@ -82,3 +82,10 @@ def test_the_staff_site_may_run_its_own_inline_scripts_but_load_nothing_foreign(
     allowed = policy(client.get("/admin/login/", follow=False))
     assert "'unsafe-inline'" in allowed["script-src"]
     assert all("http" not in sources for sources in allowed.values())
+
+
+@pytest.mark.django_db
+def test_answers_of_the_api_stay_in_no_cache_unless_they_are_meant_to(ada, phone):
+    assert "no-store" in phone(ada).get("/api/v1/me/")["Cache-Control"]
+    assert "no-store" in phone().get("/api/v1/me/")["Cache-Control"]
+    assert "max-age" in phone().get("/api/v1/support/?country=GB&language=en")["Cache-Control"]

@@ -208,6 +208,14 @@ def test_alternatives_are_the_next_best_and_never_closed():
     assert choice.alternatives(2) == ["a2", "a1"]
 
 
+def test_neighbours_follow_the_chosen_one_in_the_order_given_and_tell_nothing_of_the_scores():
+    choice = choose(n=5, closed=(3,), config=replace(CONFIG, always_send=True, epsilon=0.001), sd=0.2, seed=4)
+    assert choice.activity == "a4"
+    assert choice.neighbours(2) == ["a0", "a1"]
+    assert replace(choice, activity="a2").neighbours(3) == ["a4", "a0", "a1"]
+    assert replace(choice, activity=None).neighbours(9) == ["a0", "a1", "a2", "a4"]
+
+
 def test_the_policy_needs_neither_torch_nor_django():
     code = (
         "import sys, recommender.policy, recommender.reward;"

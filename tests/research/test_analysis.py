@@ -220,6 +220,9 @@ class TestMissing:
         risk = 1 / (1 + np.exp(-(frame["week 2"] - 24) / 3)) * np.where(frame["arm"] == "A", 0.9, 0.4)
         return frame.assign(**{"week 4": frame["week 4"].where(rng.random(n) > risk)})
 
+    def at_random(self, frame: pd.DataFrame, **asked) -> list[Effect]:
+        return missing.delta_adjusted(frame, self.QUESTION, [0.0], **asked)[0.0]
+
     def test_the_table_counts_what_is_missing(self):
         frame = people(100)
         frame.loc[frame.index[frame["arm"] == "A"][:10], "week 4"] = np.nan
@@ -237,7 +240,7 @@ class TestMissing:
 
     def test_with_nothing_missing_imputation_is_the_ancova(self):
         frame = people()
-        found = missing.multiple_imputation(frame, self.QUESTION, n_imputations=3)[0]
+        found = self.at_random(frame, n_imputations=3)[0]
         plain = ancova(frame, outcome="week 4", baseline="before", strata=STRATA, reference="B")[0]
         assert (found.estimate, found.se, found.df) == (
             pytest.approx(plain.estimate),
@@ -249,14 +252,14 @@ class TestMissing:
         frame = self.with_holes(300)
         copies = [frame.assign(**{"week 4": f[:, -1]}) for f in missing.imputed(frame, self.QUESTION, 3, seed=4)]
         each = [ancova(c, outcome="week 4", baseline="before", strata=STRATA, reference="B")[0] for c in copies]
-        found = missing.multiple_imputation(frame, self.QUESTION, n_imputations=3, seed=4)[0]
+        found = self.at_random(frame, n_imputations=3, seed=4)[0]
         assert found.estimate == pytest.approx(np.mean([effect.estimate for effect in each]))
         assert found.se == pytest.approx(missing.pooled(each).se)
 
     def test_it_mends_a_bias_that_complete_cases_have(self):
         frame = self.with_holes(6000)
         plain = ancova(frame, outcome="week 4", baseline="before", strata=STRATA, reference="B")[0]
-        mended = missing.multiple_imputation(frame, self.QUESTION, n_imputations=10)[0]
+        mended = self.at_random(frame, n_imputations=10)[0]
         assert abs(plain.estimate + 3) > 3 * abs(mended.estimate + 3)
         assert mended.estimate == pytest.approx(-3, abs=0.35)
 
@@ -271,9 +274,7 @@ class TestMissing:
 
     def test_the_same_seed_gives_the_same_numbers_and_another_others(self):
         frame = self.with_holes(300)
-        one, same, other = (
-            missing.multiple_imputation(frame, self.QUESTION, n_imputations=3, seed=s)[0] for s in (1, 1, 2)
-        )
+        one, same, other = (self.at_random(frame, n_imputations=3, seed=s)[0] for s in (1, 1, 2))
         assert one == same != other
 
     def test_delta_moves_the_effect_by_delta_times_the_share_missing(self):
@@ -293,7 +294,7 @@ class TestMissing:
         frame = people(20)
         frame.loc[frame.index[4:], "week 4"] = np.nan
         with pytest.raises(NotIdentified, match="too few"):
-            missing.multiple_imputation(frame, self.QUESTION, n_imputations=2)
+            self.at_random(frame, n_imputations=2)
 
 
 class TestTables:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
+import zipfile
 from datetime import timedelta
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from mhealth.outcomes import services as outcomes
 from mhealth.outcomes.models import Occasion
+from mhealth.platform import embedded
 from mhealth.platform.models import AuditEvent
 from mhealth.research.analysis.ancova import ancova
 from mhealth.research.report import outcome_sections
@@ -27,6 +29,7 @@ from tests.research.conftest import earlier, unblind
 from tests.trials import factories
 
 pytestmark = pytest.mark.django_db
+EXPORTS = "/api/v1/research/exports/"
 N_PEOPLE, FOUR_WEEKS = 16, timedelta(days=28)
 
 
@@ -209,6 +212,28 @@ def test_harms_deviations_and_unblindings_are_counted(followed, report, tom):
     asked = csv(folder, "unblindings").set_index(["of", "status"])["requests"].to_dict()
     assert asked == {("one person", "asked"): 1, ("whole trial", "approved"): 1}
     assert "secret" not in (folder / "report.html").read_text()
+
+
+def test_the_page_is_asked_for_and_downloaded_without_a_command(followed, report, phone, rae, settings):
+    settings.LEASE_S = 600  # its renewal, in another thread, would wait for the transaction of this test
+    asked = phone(rae).post(EXPORTS, {"trial": followed.slug, "reason": "draft", "formats": ["report"]})
+    assert (asked.status_code, asked.json()["formats"]) == (202, ["report"])
+    embedded.run_pending()
+    done = phone(rae).get(f"{EXPORTS}{asked.json()['id']}/").json()
+    assert done["status"] == "done"
+    archive = zipfile.ZipFile(BytesIO(phone().get(done["link"]).getvalue()))
+    folder = report()
+    assert {name: archive.read(name) for name in archive.namelist()} == {
+        path.name: path.read_bytes() for path in folder.iterdir()
+    }
+    taken = AuditEvent.objects.get(action="research.exported")
+    assert (taken.details["filters"]["formats"], taken.details["reason"]) == (["report"], "draft")
+
+
+@pytest.mark.parametrize("more", [{"formats": ["report", "csv"]}, {"formats": ["report"], "sites": ["north"]}])
+def test_a_report_is_of_the_whole_trial_and_goes_alone(followed, phone, rae, more):
+    refused = phone(rae).post(EXPORTS, {"trial": followed.slug, "reason": "draft"} | more)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:mhealth:problem:report-stands-alone")
 
 
 class TestRefusals:

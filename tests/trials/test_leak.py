@@ -77,6 +77,7 @@ def _observed(person: Participant, rng: np.random.Generator) -> dict[str, float]
     decision = Decision.objects.filter(participant=person).latest("created_at")
     event = {"id": str(uuid.uuid4()), "kind": "shown", "at": timezone.now().isoformat()}
     seen |= _read("event", phone, "post", f"recommendations/{decision.pk}/events/", event)
+    seen |= _read("others", phone, "post", f"recommendations/{decision.pk}/others/")
     seen |= _read("questionnaires", phone, "get", "questionnaires/")
     return seen | _read("check-ins", phone, "get", "check-ins/")
 

@@ -96,7 +96,7 @@ def test_after_sealing_the_design_and_the_arms_cannot_change(draft):
     trial.title = "A better title"
     trial.full_clean()
     trial.stratify_by = ["sex"]
-    with pytest.raises(ValidationError, match="stratify by cannot change"):
+    with pytest.raises(ValidationError, match="strata by cannot change"):
         trial.full_clean()
     with pytest.raises(ValidationError, match="arms cannot change"):
         trial.arms.first().full_clean()
@@ -105,11 +105,11 @@ def test_after_sealing_the_design_and_the_arms_cannot_change(draft):
 @pytest.mark.parametrize(
     ("field", "value", "label"),
     [
-        ("schedule", [*factories.SCHEDULE, factories.SCHEDULE[2] | {"name": "week 9", "day": 63}], "schedule"),
-        ("eligibility", [{"fact": "age", "at_least": 16}], "eligibility"),
-        ("baseline_instrument", "sus", "baseline instrument"),
-        ("instrument_versions", {"dass21": "2"}, "instrument versions"),
-        ("slots_per_stratum", 30, "slots per stratum"),
+        ("schedule", [*factories.SCHEDULE, factories.SCHEDULE[2] | {"name": "week 9", "day": 63}], "questionnaires"),
+        ("eligibility", [{"fact": "age", "at_least": 16}], "who may take part"),
+        ("baseline_instrument", "sus", "baseline questionnaire"),
+        ("instrument_versions", {"dass21": "2"}, "versions of the questionnaires"),
+        ("slots_per_stratum", 30, "slots in each stratum"),
     ],
 )
 def test_after_sealing_who_may_enter_and_what_is_asked_cannot_change(draft, field, value, label):

@@ -100,7 +100,7 @@ def test_the_check_follows_what_is_typed_and_keeps_nothing(desk, tom, study):  #
         ({"rules": [{"fact": "", "at_least": 18}]}, "Who may take part: Row 1, Fact: This field is required."),
         ({"rules": [{"fact": "age"}]}, "Rule 1 needs one or more of"),
         ({"lines": [{"instrument": "dass21", "start": "", "name": "x", "day": 0}]}, "Row 1, Days count from"),
-        ({"severity_cuts": "ten"}, "Severity cuts: Whole numbers with commas"),
+        ({"severity_cuts": "ten"}, "Cuts on that scale: Whole numbers with commas"),
         ({"severity_cuts": "21, 10"}, "One or two ascending scores"),
         ({"block_sizes": "3"}, "multiples of 2"),
         ({"arms-1-policy": "waiting_list"}, "A waiting list needs a cross-over day"),
@@ -136,8 +136,8 @@ def test_a_page_opened_before_the_list_was_sealed_changes_nothing_of_the_design(
     sent |= {"title": "A better title", "schedule-2-day": 70}
     services.seal_list(trial=trial)
     refused = browser.post(url, sent).content.decode()
-    assert "The allocation list is sealed, and with it the design is frozen: study, slug" in refused
-    assert "eligibility, baseline instrument, schedule, arms cannot change any more" in refused
+    assert "The allocation list is sealed, and with it the design is frozen: study, short name" in refused
+    assert "who may take part, baseline questionnaire, questionnaires, arms cannot change any more" in refused
     assert Trial.objects.get().title == "Calm"
     assert Trial.objects.get().schedule[1]["day"] == 56
     allowed = {"title": "A better title", "expected_people": 240, "arms-TOTAL_FORMS": 0, "arms-INITIAL_FORMS": 0}

@@ -103,19 +103,13 @@ def pooled(effects: Sequence[Effect]) -> Effect:
     return replace(first, estimate=float(estimates.mean()), se=float(np.sqrt(total)), df=df)
 
 
-def multiple_imputation(
-    data: pd.DataFrame, question: Question, *, n_imputations: int = 50, seed: int = 1
-) -> list[Effect]:
-    """The ANCOVA of everybody randomised with a baseline, assuming missing at random. Raises NotIdentified."""
-    return delta_adjusted(data, question, [0.0], n_imputations=n_imputations, seed=seed)[0.0]
-
-
 def delta_adjusted(
     data: pd.DataFrame, question: Question, deltas: Sequence[float], *, n_imputations: int = 50, seed: int = 1
 ) -> dict[float, list[Effect]]:
-    """As multiple imputation, but with `delta` added to every imputed value outside of the reference arm.
+    """The ANCOVA of everybody randomised with a baseline, `delta` added to imputed values outside of the reference arm.
 
-    delta: in units of the scale; positive is worse where higher is worse, against the arm. Raises NotIdentified.
+    delta: in units of the scale; 0 assumes missing at random; positive is worse where higher is worse, against the
+    arm. Raises NotIdentified.
     """
     people = with_baseline(data, question)
     model = Model(people, question.baseline, question.strata, question.reference)

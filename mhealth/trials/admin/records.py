@@ -82,9 +82,7 @@ class NoteAdmin(ReadAuditedAdmin):
         kwargs["queryset"] = people_to_choose(request.user)
         kwargs["widget"] = AutocompleteSelect(db_field, self.admin_site)
         kwargs["widget"].url_name = f"%s:{self._search}"
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        field.label = "Person and trial"
-        return field
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_urls(self) -> list:
         view = PeopleSearch.as_view(note_admin=self)
@@ -118,8 +116,6 @@ class AdverseEventAdmin(NoteAdmin):
         field = super().formfield_for_choice_field(db_field, request, **kwargs)
         if db_field.name == "severity":
             field.choices = [("", "Select value"), *AdverseEvent.Severity.choices]
-        elif db_field.name == "related":
-            field.label = "Related to what the trial offers"
         return field
 
     @display(description="serious", ordering="serious", label={"serious": "danger"})

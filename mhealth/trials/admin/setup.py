@@ -98,9 +98,13 @@ class OccasionRow(RowForm):
 
 class TrialForm(forms.ModelForm):
     stratify_by = forms.MultipleChoiceField(
-        choices=[(factor, factor) for factor in FACTORS], required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label="Strata by",
+        choices=[(factor, factor) for factor in FACTORS],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     severity_cuts = NumberList(
+        label="Cuts on that scale",
         required=False,
         help_text="One or two doubled scores, “14” or “10, 21”; each is the lowest of the group above it.",
     )
@@ -114,13 +118,12 @@ class TrialForm(forms.ModelForm):
 
     def clean(self) -> dict:
         """A page that was opened before the list was sealed still sends the whole design: none of it is taken."""
-        if self.instance.pk and self.instance.sealed and (sent := self._design_sent()):
-            raise forms.ValidationError(sealed_sentence(sent))
+        if self.instance.pk and self.instance.sealed:
+            fields = [name for name in Trial.DESIGN_FIELDS if name in self.data or f"{name}-rows" in self.data]
+            arms = ["arms"] if "arms-0-policy" in self.data else []
+            if fields or arms:
+                raise forms.ValidationError(sealed_sentence(fields, *arms))
         return super().clean()
-
-    def _design_sent(self) -> list[str]:
-        fields = [name for name in Trial.DESIGN_FIELDS if name in self.data or f"{name}-rows" in self.data]
-        return [*fields, *(["arms"] if "arms-0-policy" in self.data else [])]
 
 
 class LiveCheck:

@@ -127,11 +127,11 @@ class TrialAdmin(LiveCheck, MineOnly, ModelAdmin):
     def status_now(self, trial: Trial) -> str:
         return label(trial.status, STATUS_COLOURS[trial.status])
 
-    @display(description="stratify by")
+    @display(description="strata by")
     def strata(self, trial: Trial) -> str:
         return in_words(trial.stratify_by)
 
-    @display(description="severity cuts")
+    @display(description="cuts on that scale")
     def cuts(self, trial: Trial) -> str:
         return in_words(trial.severity_cuts)
 

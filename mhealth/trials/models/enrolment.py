@@ -25,8 +25,8 @@ class Enrolment(models.Model):
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="enrolments")
     status = models.CharField(max_length=10, choices=Status, default=Status.CANDIDATE)
     baseline = models.ForeignKey(Response, on_delete=models.SET_NULL, null=True, related_name="+")
-    enrolled_at = models.DateTimeField(default=timezone.now)
-    allocated_at = models.DateTimeField(null=True)
+    enrolled_at = models.DateTimeField("entered", default=timezone.now)
+    allocated_at = models.DateTimeField("randomised", null=True)
 
     objects = EnrolmentQuerySet.as_manager()
 

@@ -16,7 +16,7 @@ class EnrolmentNote(models.Model):
     """One dated entry about a person in a trial; erasing the person leaves the entry without its words."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    recorded_at = models.DateTimeField(default=timezone.now)
+    recorded_at = models.DateTimeField("recorded", default=timezone.now)
     recorded_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     sealed_words = models.BinaryField(null=True, editable=False)
 
@@ -65,20 +65,27 @@ class AdverseEvent(EnrolmentNote):
         MODERATE = "moderate"
         SEVERE = "severe"
 
-    enrolment = models.ForeignKey(Enrolment, on_delete=models.PROTECT, related_name="adverse_events")
-    happened_at = models.DateTimeField()
+    enrolment = models.ForeignKey(
+        Enrolment, verbose_name="person and trial", on_delete=models.PROTECT, related_name="adverse_events"
+    )
+    happened_at = models.DateTimeField("happened")
     severity = models.CharField(max_length=10, choices=Severity)
     serious = models.BooleanField(help_text="Death, danger to life, hospital, lasting disability.")
     related = models.CharField(
-        max_length=10, choices=[(r, r) for r in ("unlikely", "possible", "probable", "unknown")], default="unknown"
+        "related to what the trial offers",
+        max_length=10,
+        choices=[(r, r) for r in ("unlikely", "possible", "probable", "unknown")],
+        default="unknown",
     )
 
 
 class Deviation(EnrolmentNote):
     """Something was not done as the protocol says."""
 
-    enrolment = models.ForeignKey(Enrolment, on_delete=models.PROTECT, related_name="deviations")
-    happened_at = models.DateTimeField()
+    enrolment = models.ForeignKey(
+        Enrolment, verbose_name="person and trial", on_delete=models.PROTECT, related_name="deviations"
+    )
+    happened_at = models.DateTimeField("happened")
     kind = models.CharField(max_length=40, help_text="For example: late questionnaire, ineligible, wrong content.")
     major = models.BooleanField(default=False)
 
@@ -94,14 +101,19 @@ class UnblindingRequest(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="unblinding_requests")
     enrolment = models.ForeignKey(
-        Enrolment, on_delete=models.PROTECT, null=True, blank=True, related_name="unblinding_requests"
+        Enrolment,
+        verbose_name="person (none: the whole trial)",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="unblinding_requests",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.ASKED)
     sealed_reason = models.BinaryField(null=True, editable=False)
     asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    asked_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField("asked", default=timezone.now)
     decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    decided_at = models.DateTimeField(null=True)
+    decided_at = models.DateTimeField("decided", null=True)
 
     objects = UnblindingRequestQuerySet.as_manager()
 

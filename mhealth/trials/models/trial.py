@@ -17,19 +17,20 @@ SCALES = ("depression", "anxiety", "stress")
 
 
 class Policy(models.TextChoices):
-    PERSONALISED = "personalised"
-    FIXED_SEQUENCE = "fixed_sequence"
-    WAITING_LIST = "waiting_list"
-    USUAL_CARE = "usual_care"
+    PERSONALISED = "personalised", "personalised"
+    FIXED_SEQUENCE = "fixed_sequence", "fixed sequence"
+    WAITING_LIST = "waiting_list", "waiting list"
+    USUAL_CARE = "usual_care", "usual care"
 
 
 MASKABLE = {Policy.PERSONALISED, Policy.FIXED_SEQUENCE}  # the others show in what a person is offered
 
 
-def sealed_sentence(names: Iterable[str]) -> str:
-    """names: of fields."""
-    labels = ", ".join(name.replace("_", " ") for name in names)
-    return f"The allocation list is sealed, and with it the design is frozen: {labels} cannot change any more."
+def sealed_sentence(fields: Iterable[str], *others: str) -> str:
+    """fields: of a trial, by name; others: what else was meant to change, in words."""
+    labels = [str(Trial._meta.get_field(name).verbose_name) for name in fields]
+    what = ", ".join([*labels, *others])
+    return f"The allocation list is sealed, and with it the design is frozen: {what} cannot change any more."
 
 
 def four_and_six() -> list[int]:
@@ -48,34 +49,55 @@ class Trial(models.Model):
     DESIGN_FIELDS += ("slots_per_stratum", "eligibility", "baseline_instrument", "schedule", "instrument_versions")
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="trials")
-    slug = models.SlugField(unique=True)
+    slug = models.SlugField("short name", unique=True, help_text="In addresses, commands and file names.")
     title = models.CharField(max_length=200)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT, editable=False)
-    paused = models.BooleanField(default=False, editable=False, help_text="A stratum ran out of slots.")
-    stratify_by = models.JSONField(default=list, blank=True, help_text='Any of "site", "severity", "sex".')
-    severity_scale = models.CharField(max_length=10, choices=[(s, s) for s in SCALES], default="depression")
+    paused = models.BooleanField(
+        "enrolment paused", default=False, editable=False, help_text="A stratum ran out of slots."
+    )
+    stratify_by = models.JSONField("strata by", default=list, blank=True, help_text='Any of "site", "severity", "sex".')
+    severity_scale = models.CharField(
+        "severity by the scale", max_length=10, choices=[(s, s) for s in SCALES], default="depression"
+    )
     severity_cuts = models.JSONField(
-        default=list, blank=True, help_text="One or two doubled scores; each is the lowest of the group above it."
+        "cuts on that scale",
+        default=list,
+        blank=True,
+        help_text="One or two doubled scores; each is the lowest of the group above it.",
     )
     block_sizes = models.JSONField(default=four_and_six, help_text="Multiples of the sum of the arms' shares.")
-    slots_per_stratum = models.PositiveIntegerField(default=100)
-    expected_people = models.PositiveIntegerField(null=True, blank=True)
+    slots_per_stratum = models.PositiveIntegerField("slots in each stratum", default=100)
+    expected_people = models.PositiveIntegerField("people expected", null=True, blank=True)
     recruitment_weeks = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Weeks from the start in which the expected people are to be randomised."
+        "weeks of recruitment",
+        null=True,
+        blank=True,
+        help_text="Weeks from the start in which the expected people are to be randomised.",
     )
-    eligibility = models.JSONField(default=list, blank=True, help_text='[{"fact": "age", "at_least": 18}, …]')
-    schedule = models.JSONField(default=list, blank=True, help_text="Questionnaires: see docs/trials.md.")
-    baseline_instrument = models.SlugField(default="dass21")
+    eligibility = models.JSONField(
+        "who may take part", default=list, blank=True, help_text='[{"fact": "age", "at_least": 18}, …]'
+    )
+    schedule = models.JSONField("questionnaires", default=list, blank=True, help_text="See docs/trials.md.")
+    baseline_instrument = models.SlugField("baseline questionnaire", default="dass21")
     instrument_versions = models.JSONField(
-        default=dict, editable=False, help_text="Of each questionnaire the version of the day the list was sealed."
+        "versions of the questionnaires",
+        default=dict,
+        editable=False,
+        help_text="Of each questionnaire the version of the day the list was sealed.",
     )
     analysis_plan = models.TextField(blank=True)
-    plan_locked_at = models.DateTimeField(null=True, editable=False)
-    unblinding_planned_on = models.DateField(null=True, blank=True, help_text="When people will be told their arm.")
+    plan_locked_at = models.DateTimeField("analysis plan locked", null=True, editable=False)
+    unblinding_planned_on = models.DateField("people are told their arm on", null=True, blank=True)
     key = models.OneToOneField(DataKey, on_delete=models.PROTECT, null=True, editable=False)
     sealed_seed = models.BinaryField(null=True, editable=False)
     recipe = models.CharField(max_length=60, blank=True, editable=False)
-    commitment = models.CharField(max_length=64, blank=True, editable=False)  # HMAC of the list, also in the audit
+    commitment = models.CharField(
+        "commitment to the list",
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="Its HMAC, which is in the audit too.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
@@ -185,12 +207,15 @@ class Arm(models.Model):
     """What a group gets, by the name of a policy. Its masked letter is derived from the sealed seed."""
 
     trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="arms")
-    position = models.PositiveSmallIntegerField()
+    position = models.PositiveSmallIntegerField("order")
     name = models.CharField(max_length=100)
     policy = models.CharField(max_length=20, choices=Policy)
     share = models.PositiveSmallIntegerField(default=1, help_text="People in the smallest balanced block.")
     cross_over_day = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Waiting list: the day after allocation on which the person gets everything."
+        "cross-over day",
+        null=True,
+        blank=True,
+        help_text="Waiting list: the day after allocation on which the person gets everything.",
     )
 
     objects = ArmQuerySet.as_manager()
