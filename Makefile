@@ -37,9 +37,9 @@ demo: $(SERVING)  ## play a study through the real HTTP API; DEMO=once ends afte
 test: $(INSTALLED)  ## the quick suite and the fault test; also against PostgreSQL and Redis where they answer
 	@$(BIN)/python -m tests.run
 
-fuzz: $(INSTALLED)  ## the API against 100 made-up requests an operation and caller; FUZZ_EXAMPLES=, FUZZ_SEED= choose
+fuzz: $(INSTALLED)  ## the API against 100 made-up requests for each operation and caller; FUZZ_EXAMPLES=, FUZZ_SEED= choose
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%Y%m%d)) \
-	  $(BIN)/python -m pytest tests/platform/test_fuzz.py -n 2
+	  $(BIN)/python -m pytest tests/platform/test_fuzz.py
 
 audit: $(AUDITING)/.installed  ## dangerous calls, the list of components in var/sbom.json, and published advisories
 	@bash .ci/audit $(AUDITING)/bin $(BIN)/python

@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from mhealth.platform import views
+from mhealth.portal.overview import urls as overview
 
 handler400 = "mhealth.platform.problems.bad_request"
 handler403 = "mhealth.platform.problems.permission_denied"
@@ -20,6 +21,7 @@ api = [
     path("", include("mhealth.checkins.urls")),
     path("", include("interventions.urls")),
     path("", include("mhealth.research.urls")),
+    path("", include(overview.for_programs)),
 ]
 
 urlpatterns = [

@@ -35,6 +35,7 @@ def _exported(check_in: CheckIn) -> dict:
         "status": check_in.status,
         "fused": check_in.fused,
         "estimates": {row.modality: row.probabilities or row.reason for row in check_in.estimates.all()},
+        "video_frames": next((row.frames for row in check_in.estimates.all() if row.frames), None),
         "correction": correction and correction.labels,
         "face_and_voice": _face_and_voice(check_in),
         "rests_on": _rests_on(check_in),

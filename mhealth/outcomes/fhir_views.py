@@ -18,6 +18,12 @@ from mhealth.platform.problems import MEDIA_TYPE, Problem
 from mhealth.platform.schema import ProblemSerializer
 
 
+def in_both(code: int, description: str = "") -> dict:
+    """A FHIR resource, under the media type of FHIR or, for whoever asks for that, plain JSON."""
+    resource = OpenApiResponse(OpenApiTypes.OBJECT, description=description)
+    return {(code, media_type): resource for media_type in (fhir.MEDIA_TYPE, JSONRenderer.media_type)}
+
+
 class FhirParser(JSONParser):
     media_type = fhir.MEDIA_TYPE
 
@@ -46,7 +52,7 @@ class FhirView(APIView):
 class FhirQuestionnaire(FhirView):
     """An instrument that I am asked to answer, as a FHIR R4 Questionnaire in my language."""
 
-    @extend_schema(responses={(200, fhir.MEDIA_TYPE): OpenApiTypes.OBJECT})
+    @extend_schema(responses=in_both(200))
     def get(self, request: Request, slug: str, version: str) -> Answer:
         mine = Occasion.objects.visible_to(request.user).filter(participant__user=request.user)
         asked = InstrumentVersion.objects.filter(pk__in=mine.values("version")).select_related("instrument")
@@ -58,7 +64,7 @@ class FhirQuestionnaire(FhirView):
 class FhirQuestionnaireResponse(FhirView):
     """My answers to one occasion, as a FHIR R4 QuestionnaireResponse; read them, or send them."""
 
-    @extend_schema(responses={(200, fhir.MEDIA_TYPE): OpenApiTypes.OBJECT})
+    @extend_schema(responses=in_both(200))
     def get(self, request: Request, occasion: str) -> Answer:
         standing = _mine(request).filter(occasion=occasion, conflicting=False)
         found = standing.order_by("-in_window").first()
@@ -67,8 +73,8 @@ class FhirQuestionnaireResponse(FhirView):
     @extend_schema(
         request={fhir.MEDIA_TYPE: OpenApiTypes.OBJECT},
         responses={
-            (200, fhir.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.OBJECT, description="These answers are here already."),
-            (201, fhir.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.OBJECT, description="Stored."),
+            **in_both(200, "These answers are here already."),
+            **in_both(201, "Stored."),
             (403, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description="`participation-ended`: not stored."),
             (409, MEDIA_TYPE): OpenApiResponse(
                 ProblemSerializer,
@@ -95,7 +101,7 @@ class FhirObservations(FhirView):
 
     @extend_schema(
         parameters=[OpenApiParameter("code", str, description="A scale, for example `depression`.")],
-        responses={(200, fhir.MEDIA_TYPE): OpenApiTypes.OBJECT},
+        responses=in_both(200),
     )
     def get(self, request: Request) -> Answer:
         if not request.user.participant.study.settings.get("show_scores", False):

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from mhealth.research.models import Export
 
-STAGES = "awaiting_approval, refused, queued, running, done or quarantined"
+STAGES = "awaiting_approval, refused, queued, running, done, unusable (nothing to report yet) or quarantined"
 FORMATS = ("csv", "parquet", "spss", "stata", "redcap", "fhir")  # as in `package`, which loads pyarrow
 REPORT = "report"
 SMALL_CELL = 5

@@ -18,6 +18,7 @@ from mhealth.platform.problems import Problem
 from mhealth.research import package, vault
 from mhealth.research.models import Export
 from mhealth.research.package import EVERYTHING, Order, Package
+from mhealth.research.report import NothingToReport
 from mhealth.trials.models import Trial
 
 
@@ -100,7 +101,10 @@ def build(export: Export) -> None:
     """
     with _workshop(export) as folder:
         (folder / "files").mkdir()
-        written = _write(export, folder / "files")
+        try:
+            written = _write(export, folder / "files")
+        except NothingToReport as nothing:
+            return _end_without_file(export, f"nothing to report yet: {nothing}")
         archive = folder / "package.zip"
         package.zipped(folder / "files", archive, written.cut_off)
         name, size = export.seal(archive), archive.stat().st_size
@@ -110,6 +114,11 @@ def build(export: Export) -> None:
         vault.store().delete(name)
         raise
     _log(export, written)
+
+
+def _end_without_file(export: Export, why: str) -> None:
+    export.finish(WorkStatus.UNUSABLE)
+    Export.objects.filter(pk=export.pk).update(fault=why)
 
 
 def _write(export: Export, folder: Path) -> Package:

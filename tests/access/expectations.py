@@ -84,6 +84,7 @@ GET    recommendations/                                 1 M 4 3 3 3 3 3 3 3
 POST   recommendations/                                 1 E E 3 3 3 3 3 3 3
 POST   recommendations/<uuid:pk>/events/                1 E 4 3 3 3 3 3 3 3
 POST   recommendations/<uuid:pk>/others/                1 E 4 3 3 3 3 3 3 3
+GET    research/trials/<slug:slug>/                     1 3 3 3 3 3 E E 3 4
 GET    research/exports/                                1 3 3 3 3 3 E 3 3 E
 POST   research/exports/                                1 3 3 3 3 3 E 3 3 4
 GET    research/exports/<uuid:pk>/                      1 3 3 3 3 3 E 3 3 4

@@ -23,6 +23,7 @@ NAMED: dict[str, Callable[[World], dict]] = {
     "check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
     "caseload/check-ins/": lambda w: {"pk": w.objects["check_in"].pk},
     "recommendations/": lambda w: {"pk": w.objects["decision"].pk},
+    "research/trials/": lambda w: {"slug": w.objects["enrolment"].trial.slug},
     "research/exports/": lambda w: {"pk": w.others["research_export"].pk},
     "research/exports/<uuid:pk>/approval/": lambda w: {"pk": w.others["identifiable_export"].pk},
     "fhir/Questionnaire/": lambda w: {"slug": "dass21", "version": "1"},

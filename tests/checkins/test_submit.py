@@ -12,6 +12,7 @@ from mhealth.checkins.models import CheckIn, Part
 from mhealth.people import rights
 from mhealth.people import services as people
 from mhealth.platform import media
+from mhealth.platform.row_security import acting_for_everybody
 from tests import factories
 from tests.checkins import samples
 
@@ -126,7 +127,8 @@ def test_an_upload_that_a_stop_or_an_erasure_overtakes_leaves_no_row_and_no_file
 
     def ends_before(store, sealed: bytes) -> str:
         monkeypatch.setattr(media.FolderStore, "put", put)
-        end(ada)
+        with acting_for_everybody(because="a worker erases"):
+            end(ada)
         return store.put(sealed)
 
     monkeypatch.setattr(media.FolderStore, "put", ends_before)

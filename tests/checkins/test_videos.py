@@ -282,6 +282,7 @@ def test_a_kept_video_is_explained_and_is_in_the_persons_own_export(ada, carol, 
     check_in = analysed(phone(ada))
     [(name, content)] = data_rights.media_held(ada)
     assert (name, content) == (f"{check_in.pk}/video.mp4", intake.video(mp4()).content)
+    assert data_rights.export_person(ada)["check_ins"][0]["video_frames"]["votes"] == {"happiness": 2}
     phone(carol).post(f"/api/v1/caseload/check-ins/{check_in.pk}/explanation/")
     tasks.explain(explanation_id=str(Explanation.objects.get().pk))
     found = Explanation.objects.get().opened()

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from django.conf import settings
 from django.core import checks
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from mhealth.outcomes import instruments, services
 from mhealth.outcomes.models import InstrumentVersion, Occasion, Response
@@ -97,6 +99,23 @@ def test_a_licence_note_is_shown_at_start_up_until_an_operator_acknowledges_it(l
     instruments.acknowledge_licence(version=version, user=ola)
     assert warnings() == []
     assert AuditEvent.objects.get(action="instrument.licence").actor == str(ola.pk)
+
+
+def test_the_note_is_shown_before_later_columns_are_made(loaded):
+    """`migrate` runs the checks first, on the tables of the version before."""
+    with CaptureQueriesContext(connection) as asked:
+        checks.run_checks(tags=[checks.Tags.database], databases=["default"])
+    (select,) = [query["sql"] for query in asked if 'FROM "outcomes_instrumentversion"' in query["sql"]]
+    later = {field.column for field in InstrumentVersion._meta.concrete_fields} - {
+        "id",
+        "instrument_id",
+        "version",
+        "licence",
+        "loaded_at",
+        "licence_acknowledged_at",
+    }
+    assert "frozen_at" in later
+    assert [column for column in later if f'"{column}"' in select] == []
 
 
 def test_what_we_hold_on_a_person_is_exported_and_erased(ada, ben, loaded):

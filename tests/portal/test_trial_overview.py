@@ -101,6 +101,27 @@ def test_arms_are_told_apart_only_where_the_report_may(desk, story, rae):
     }
 
 
+def test_a_program_reads_the_same_counts_and_no_person(phone, story, rae, tom, carol, ada):
+    url = f"/api/v1/research/trials/{story.slug}/"
+    told = phone(rae).get(url)
+    assert told.status_code == 200
+    body = told.json()
+    assert (body["entered"], body["waiting"], body["left_before"], body["randomised"]) == (5, 1, 0, 4)
+    (flow,) = body["flows"]
+    states = {"scored": 1, "unscorable": 0, "to_come": 1, "missed": 1, "left": 1}
+    assert flow == {"arm": "all arms together", "allocated": 4} | states
+    assert [week["expected"] for week in body["weeks"]] == [2, 4, 6, 8, 10, 12]
+    final = next(row for row in body["completion"] if row["name"] == "week 4")
+    assert (final["planned"], final["answered"], body["endpoint"]) == (4, 1, "week 4")
+    assert str(ada.pk) not in told.content.decode()
+    assert phone(tom).get(url).json()["flows"] == body["flows"]
+    stranger = people.member("rob", "researcher", people.study(slug="other"))
+    assert [phone(user).get(url).status_code for user in (carol, ada, stranger)] == [403, 403, 404]
+    unblind(story)
+    apart = phone(rae).get(url).json()["flows"]
+    assert {arm["arm"] for arm in apart} == {arm.name for arm in story.arms.all()}
+
+
 def test_an_open_label_trial_stays_together_until_it_is_closed_with_its_plan_locked(desk, study, rae):
     factories.load_dass21()
     trial = factories.running(study, slug="open", arms=(("personalised", 1), ("waiting_list", 1)))

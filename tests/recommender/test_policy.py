@@ -208,6 +208,21 @@ def test_alternatives_are_the_next_best_and_never_closed():
     assert choice.alternatives(2) == ["a2", "a1"]
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.1, 1.0])
+@pytest.mark.parametrize(("m", "draws"), [(1, 3), (5, 101), (47, 1000), (46, 7)])
+def test_leaving_out_who_cannot_win_changes_no_probability_by_a_bit(m, draws, spread):
+    """Against drawing for everybody, written plainly; odd numbers of draws split a pair over two activities."""
+    rng, n = np.random.default_rng(m * draws), m * draws
+    mean, sd = rng.normal(0, 0.1, m), spread * rng.random(m)
+    u = policy._raw_uniforms(9, policy._POSTERIOR, n + n % 2)
+    radius, angle = np.sqrt(-2 * np.log1p(-u[: len(u) // 2])), 2 * np.pi * u[len(u) // 2 :]
+    normals = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n].reshape(draws, m)
+    samples = mean + sd * normals
+    best = samples == samples.max(axis=1, keepdims=True)
+    expected = (best / best.sum(axis=1, keepdims=True)).sum(axis=0) / draws
+    assert policy.thompson_probabilities(mean, sd, draws, 9).tolist() == expected.tolist()
+
+
 def test_neighbours_follow_the_chosen_one_in_the_order_given_and_tell_nothing_of_the_scores():
     choice = choose(n=5, closed=(3,), config=replace(CONFIG, always_send=True, epsilon=0.001), sd=0.2, seed=4)
     assert choice.activity == "a4"

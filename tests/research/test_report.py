@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 from django.utils import timezone
 
 from mhealth.outcomes import services as outcomes
@@ -75,6 +76,17 @@ def _four_weeks_pass(enrolment: Enrolment) -> None:
     earlier(enrolment.baseline, FOUR_WEEKS, "answered_at", "received_at")
     for occasion in enrolment.participant.occasions.all():
         earlier(occasion, FOUR_WEEKS, "opens_at", "due_at", "closes_at", "created_at")
+
+
+@pytest.fixture
+def desk_of(client, settings):
+    settings.STAFF_SECOND_FACTOR = False
+
+    def sit_down(user):
+        client.force_login(user)
+        return client
+
+    return sit_down
 
 
 @pytest.fixture
@@ -234,6 +246,17 @@ def test_the_page_is_asked_for_and_downloaded_without_a_command(followed, report
 def test_a_report_is_of_the_whole_trial_and_goes_alone(followed, phone, rae, more):
     refused = phone(rae).post(EXPORTS, {"trial": followed.slug, "reason": "draft"} | more)
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:mhealth:problem:report-stands-alone")
+
+
+def test_a_report_of_nobody_ends_without_a_file_and_says_why(study, phone, rae, desk_of):
+    factories.load_dass21()
+    trial = factories.running(study)
+    asked = phone(rae).post(EXPORTS, {"trial": trial.slug, "reason": "draft", "formats": ["report"]}).json()
+    embedded.run_pending()
+    ended = phone(rae).get(f"{EXPORTS}{asked['id']}/").json()
+    assert (ended["status"], ended["link"], ended["sha256"]) == ("unusable", None, "")
+    page = desk_of(rae).get(reverse("admin:research_export_change", args=[asked["id"]])).content.decode()
+    assert "nothing to report yet: no outcome is planned after allocation, or nobody has entered" in page
 
 
 class TestRefusals:

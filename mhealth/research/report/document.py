@@ -12,7 +12,14 @@ from pathlib import Path
 from django.template.loader import render_to_string
 
 from mhealth.research.cohort import Cohort
-from mhealth.research.report import data, experience_sections, outcome_sections, people_sections, proximal
+from mhealth.research.report import (
+    NothingToReport,
+    data,
+    experience_sections,
+    outcome_sections,
+    people_sections,
+    proximal,
+)
 from mhealth.research.report.masking import is_dry_run
 from mhealth.research.report.people_sections import Subject
 from mhealth.research.report.tables import Section
@@ -40,10 +47,6 @@ SECTIONS: tuple[Callable[[Subject], Section], ...] = (
     people_sections.harms,
     people_sections.deviations,
 )
-
-
-class NothingToReport(Exception):
-    """There is nothing that a report could be made of. Says why."""
 
 
 @dataclass(frozen=True)
