@@ -11,8 +11,8 @@ from emotion.bench.voice_methods import Published, PublishedBatches
 from emotion.data import emodb, nemo, ravdess
 from emotion.data.clips import Clip
 from emotion.estimate import EMOTIONS
-from emotion.voice_corpus import Corpus
 from emotion.voice_batches import Recipe
+from emotion.voice_corpus import Corpus
 from tests.emotion.voices import voice as speech
 
 EIGHT = voice_data.RAVDESS_CLASSES
