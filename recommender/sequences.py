@@ -27,7 +27,7 @@ class SasRec:
 
     def __init__(
         self, width: int = 64, blocks: int = 2, length: int = 100, dropout: float = 0.2, epochs: int = 60,
-        learning_rate: float = 1e-3, batch: int = 128, patience: int = 5, seed: int = 0,
+        learning_rate: float = 1e-3, batch: int = 32, patience: int = 5, seed: int = 0,
     ) -> None:  # fmt: skip
         self.width, self.blocks, self.length, self.dropout = width, blocks, length, dropout
         self.epochs, self.learning_rate, self.batch = epochs, learning_rate, batch
