@@ -25,7 +25,7 @@ from tests.trials import factories
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
-PER_ARM = int(os.environ.get("LEAK_TEST_PER_ARM", "60"))  # 400 in CI; every person makes seven requests
+PER_ARM = int(os.environ.get("LEAK_TEST_PER_ARM", "60"))  # 400 in CI; every person makes eight requests
 CONTENT = {"activity", "reasons", "note", "text", "title"}
 CLOCK = {"Date", "Age", "Expires"}
 IDS = {"id", "X-Request-ID", "X-Request-Id"}
