@@ -6,6 +6,9 @@ has that column. Before the year 2000 it is refused: a phone whose battery was f
 
 from datetime import UTC, datetime, timedelta
 
+from django.core.exceptions import ValidationError
+from django_filters import IsoDateTimeFilter
+from django_filters.fields import IsoDateTimeField
 from rest_framework import serializers
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -22,6 +25,21 @@ class ToldMoment(serializers.DateTimeField):
         if at < EARLIEST:
             self.fail("too_early")
         return at
+
+
+class _UtcField(IsoDateTimeField):
+    def to_python(self, value: str) -> datetime | None:
+        at = super().to_python(value)
+        try:
+            return at and at.astimezone(UTC)
+        except OverflowError as beyond:  # midnight of year 1, further east
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from beyond
+
+
+class Since(IsoDateTimeFilter):
+    """At or after a moment with any offset that ISO 8601 can write; PostgreSQL itself knows none beyond 16 hours."""
+
+    field_class = _UtcField
 
 
 def believed(at: datetime, now: datetime) -> tuple[datetime, bool]:

@@ -1,11 +1,12 @@
 import django_filters
 
+from mhealth.platform.moments import Since
 from mhealth.safety.models import RiskEvent
 
 
 class RiskEventFilter(django_filters.FilterSet):
     unclosed = django_filters.BooleanFilter(method="by_unclosed", help_text="Only those a human has not closed.")
-    since = django_filters.IsoDateTimeFilter(field_name="last_at", lookup_expr="gte")
+    since = Since(field_name="last_at", lookup_expr="gte")
 
     class Meta:
         model = RiskEvent

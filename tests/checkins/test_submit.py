@@ -198,6 +198,15 @@ def test_a_list_comes_newest_first_in_cursor_pages(ada, phone):
     assert len(since["results"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [("0210-12-16T11:36:59+21:50", 200), ("0001-01-01T00:00:00+21:50", 422), ("9999-12-31T23:59:59-21:50", 422)],
+)
+def test_a_moment_of_any_offset_is_read_as_utc_or_refused(ada, phone, since, status):
+    answer = phone(ada).get(URL, {"since": since})
+    assert answer.status_code == status, answer.content
+
+
 def test_a_batch_takes_in_what_it_can_and_says_what_it_cannot(ada, phone):
     def item(**parts) -> dict:
         return {"id": str(uuid.uuid4()), "recorded_at": timezone.now().isoformat(), "zone": "UTC"} | parts
