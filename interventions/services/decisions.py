@@ -235,7 +235,7 @@ def _record(
 
 def _others(participant: Participant, choice: Choice) -> list[str]:
     """Keys of what the person may see beside the activity. The best others of a model would tell the arm."""
-    masked = trials.is_masked_for(participant.user, participant)
+    masked = trials.is_in_masked_trial(participant)
     return choice.neighbours(Decision.OTHERS_MOST) if masked else choice.alternatives(Decision.OTHERS_MOST)
 
 

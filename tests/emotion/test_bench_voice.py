@@ -151,7 +151,8 @@ def test_a_peer_reads_a_clip_against_others_of_its_person_or_against_everybody()
     first = corpus.people == "ravdess-01"
     vectors = np.where(first, 10.0, -10.0)[None, :, None] * np.ones((1, len(first), 162))
     moments = np.stack([vectors, vectors**2], axis=2)
-    batches = PublishedBatches(Published(corpus, vectors, moments, None), np.arange(len(first)), Recipe(batch=8, prior_clips=8.0))
+    recipe = Recipe(batch=8, prior_clips=8.0)
+    batches = PublishedBatches(Published(corpus, vectors, moments, None), np.arange(len(first)), recipe)
     rng = np.random.default_rng(0)
     means = np.array([batches.baseline(0, 0, rng)[0, 0] for _ in range(200)])  # the first row is of ravdess-01
 

@@ -1,6 +1,7 @@
 from mhealth.trials.services.enrolment import (
     allocate,
     enrol,
+    is_in_masked_trial,
     is_masked_for,
     policy_for,
     repeat_baseline,
@@ -24,6 +25,7 @@ __all__ = [
     "decide_unblinding",
     "enrol",
     "extend_list",
+    "is_in_masked_trial",
     "is_masked_for",
     "lock_plan",
     "policy_for",

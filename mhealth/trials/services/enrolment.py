@@ -186,10 +186,19 @@ def is_masked_for(user: object, participant: Participant) -> bool:
 
     Everybody is masked, the person too, until the trial is unblinded or a second person approved this user's request.
     """
-    enrolments = Enrolment.objects.filter(participant=participant, slot__isnull=False).select_related("trial")
-    masked = [enrolment for enrolment in enrolments if enrolment.trial.masked]
+    masked = _masked_enrolments(participant)
     told = UnblindingRequest.objects.approved_for(user).filter(enrolment__in=masked).values("enrolment").distinct()
     return told.count() < len(masked)
+
+
+def is_in_masked_trial(participant: Participant) -> bool:
+    """Whether the person must not learn their own policy: they never ask for unblinding themselves."""
+    return bool(_masked_enrolments(participant))
+
+
+def _masked_enrolments(participant: Participant) -> list[Enrolment]:
+    enrolments = Enrolment.objects.filter(participant=participant, slot__isnull=False).select_related("trial")
+    return [enrolment for enrolment in enrolments if enrolment.trial.masked]
 
 
 def _check_open(trial: Trial) -> None:
