@@ -72,6 +72,11 @@ class VoiceBaseline:
         return cls(int(stored["clips"]), np.array(stored["logits"]), stored["network"], band=stored["band"])
 
 
+def version_of(card: Mapping[str, Any]) -> str:
+    """What estimates are marked with: the network and its weights."""
+    return f"{card['network']}-{card['sha256'][:8]}"
+
+
 class VoiceRecogniser:
     """Reads recordings with one trained network. Make it with `load`, in the process that uses it."""
 
@@ -90,7 +95,7 @@ class VoiceRecogniser:
         self.threshold = float(card["abstention"]["threshold"])
         self.prior_clips = float(card["prior_clips"])
         self.everybody = np.array(card["everybody"], dtype=float)  # (7,), the logits of everybody's mean voice
-        self.version = f"{card['network']}-{card['sha256'][:8]}"
+        self.version = version_of(card)
 
     @classmethod
     def load(cls, path: str | os.PathLike | None = None, engine: str = "auto") -> VoiceRecogniser:

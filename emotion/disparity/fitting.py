@@ -24,9 +24,12 @@ from emotion.disparity import reference
 from emotion.disparity.measure import ALERT_BELOW, Null
 from emotion.estimate import EMOTIONS
 from emotion.face import FaceRecogniser
+from emotion.face import version_of as face_version
 from emotion.recording import UnusableRecording
 from emotion.voice import VoiceRecogniser
+from emotion.voice import version_of as voice_version
 
+VERSIONS = {"face": face_version, "voice": voice_version}
 EACH = 143  # pairs of an emotion: 1,001 in all, so that a p-value has three digits
 MEANING = (
     "How far face and voice of the shipped networks disagree where both express the same emotion, −ln Σ p q in nats. "
@@ -62,7 +65,7 @@ def fit(data: Path, out: Path, *, face: os.PathLike | None = None, voice: os.Pat
     card = {
         "meaning": MEANING,
         "licence": LICENCE,
-        "made_with": {m: {"version": _version(card), "sha256": card["sha256"]} for m, card in cards.items()},
+        "made_with": {m: {"version": VERSIONS[m](card), "sha256": card["sha256"]} for m, card in cards.items()},
         "data": {
             "faces": f"{len(faces.p)} of the tenth of FER2013's training part that was not learned from",
             "voices": {str(p): int((voices.people == p).sum()) for p in np.unique(voices.people)},
@@ -165,7 +168,3 @@ def _heard(recogniser: VoiceRecogniser, clip: Clip) -> np.ndarray | None:
         return recogniser.predict(clip.path.read_bytes()).probabilities
     except UnusableRecording:
         return None
-
-
-def _version(card: Mapping[str, Any]) -> str:
-    return f"{card['network']}-{card['sha256'][:8]}"
