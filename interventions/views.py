@@ -116,7 +116,7 @@ class RecommendationEvents(generics.GenericAPIView):
 
 
 class RecommendationOthers(APIView):
-    """Show others: up to three activities that may be taken instead of the one decided."""
+    """Show others: up to three activities that may be taken instead of the one decided, in a masked trial none."""
 
     permission_classes = [IsParticipant]
 

@@ -146,15 +146,6 @@ class Choice:
         ranked = sorted(others, key=lambda i: (-self.probabilities[i], -(self.scores[i] or 0.0), i))
         return [self.candidates[i].activity for i in ranked[:k]]
 
-    def neighbours(self, k: int = 3) -> list[str]:
-        """The eligible activities that follow the chosen one in the order given, the first after the last.
-
-        For "show others" where nobody may see from them which policy chose.
-        """
-        after = 0 if self.index is None else self.index + 1
-        ring = [*self.candidates[after:], *self.candidates[: max(after - 1, 0)]]
-        return [candidate.activity for candidate in ring if candidate.eligible][:k]
-
     def record(self) -> dict[str, Any]:
         """Return plain values that `json.dumps` takes and `replay` understands."""
         return {

@@ -234,9 +234,8 @@ def _record(
 
 
 def _others(participant: Participant, choice: Choice) -> list[str]:
-    """Keys of what the person may see beside the activity. The best others of a model would tell the arm."""
-    masked = trials.is_in_masked_trial(participant)
-    return choice.neighbours(Decision.OTHERS_MOST) if masked else choice.alternatives(Decision.OTHERS_MOST)
+    """Keys of what the person may see beside the activity. In a masked trial nothing: it would tell the arm."""
+    return [] if trials.is_in_masked_trial(participant) else choice.alternatives(Decision.OTHERS_MOST)
 
 
 def _described(activity: Activity) -> dict:

@@ -223,14 +223,6 @@ def test_leaving_out_who_cannot_win_changes_no_probability_by_a_bit(m, draws, sp
     assert policy.thompson_probabilities(mean, sd, draws, 9).tolist() == expected.tolist()
 
 
-def test_neighbours_follow_the_chosen_one_in_the_order_given_and_tell_nothing_of_the_scores():
-    choice = choose(n=5, closed=(3,), config=replace(CONFIG, always_send=True, epsilon=0.001), sd=0.2, seed=4)
-    assert choice.activity == "a4"
-    assert choice.neighbours(2) == ["a0", "a1"]
-    assert replace(choice, activity="a2").neighbours(3) == ["a4", "a0", "a1"]
-    assert replace(choice, activity=None).neighbours(9) == ["a0", "a1", "a2", "a4"]
-
-
 def test_the_policy_needs_neither_torch_nor_django():
     code = (
         "import sys, recommender.policy, recommender.reward;"
