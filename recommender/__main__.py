@@ -160,7 +160,8 @@ def rescore(options: argparse.Namespace) -> int:
     from recommender.vae import IncompatibleModel
 
     def heard(done: int) -> None:
-        print(f"{done} people", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{done:,} people", end="", file=sys.stderr)
 
     asked = {name: getattr(options, name) for name in ("workers", "chunk", "best")}
     try:
