@@ -317,6 +317,7 @@ SPECTACULAR_SETTINGS = {
         "WorkStatusEnum": "mhealth.platform.leases.WorkStatus",
         "ParticipantStatusEnum": "mhealth.people.models.Participant.Status",
         "EmotionEnum": "mhealth.checkins.serializers.EMOTIONS",
+        "ReasonEnum": "interventions.models.delivery.DecisionEvent.SkipReason",
         "RiskStateEnum": "mhealth.safety.models.State",
         "RiskSeverityEnum": "mhealth.safety.models.Severity",
         "TrialStatusEnum": "mhealth.trials.models.Trial.Status",

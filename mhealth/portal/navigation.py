@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Trial": {
         "trials.trial": "science",
+        "trials.screening": "filter_alt",
         "trials.enrolment": "how_to_reg",
         "outcomes.occasion": "event_note",
         "trials.adverseevent": "report",
@@ -54,6 +55,7 @@ GROUPS: dict[str, dict[str, str]] = {
 OVERVIEWS = {"title": "Trial overviews", "icon": "monitoring"}
 # What people call a page, where the rows have another name.
 NAMES = {
+    "trials.screening": "people turned away",
     "safety.riskevent": "risk inbox",
     "safety.duty": "on-call rota",
     "people.user": "staff accounts",

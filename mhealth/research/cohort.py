@@ -18,6 +18,7 @@ from mhealth.research.chunk import Answered, Chunk, Planned
 from mhealth.research.person import Entry, Person
 from mhealth.research.person import Participant as Somebody
 from mhealth.trials.models import Slot, Trial, Withdrawal
+from mhealth.trials.services import assessment
 
 CHUNK = 100  # people in memory at once
 SMALL_CELL = 5  # fewer people than this in a combination of quasi-identifiers can be recognised
@@ -61,6 +62,7 @@ class Cohort:
         newest = [
             self.trial.created_at,
             *self.trial.enrolments.aggregate(Max("enrolled_at"), Max("allocated_at")).values(),
+            *self.trial.screenings.aggregate(Max("assessed_at")).values(),
             *Withdrawal.objects.filter(enrolment__trial=self.trial).aggregate(Max("recorded_at")).values(),
             *Response.objects.filter(occasion__participant__in=people).aggregate(Max("received_at")).values(),
             *Occasion.objects.filter(participant__in=people).aggregate(Max("created_at")).values(),
@@ -166,3 +168,8 @@ class Cohort:
         counts = Counter(self.enrolments.values_list("status", flat=True))
         counts["erased"] = self.trial.enrolments.count() - sum(counts.values())
         return dict(sorted(counts.items()))
+
+    def assessed(self) -> dict[str, int]:
+        """Everybody who was assessed for eligibility, and why some were not randomised."""
+        found = assessment(self.trial, until=self.cut_off, sites=self.sites)
+        return {"assessed": found.assessed, **found.turned_away, "waiting": found.waiting, "left": found.left}

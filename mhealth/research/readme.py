@@ -87,6 +87,7 @@ def facts(cohort: Cohort) -> dict:
         "arms": "masked" if trial.masked else "named",
         "filters": {"sites": list(cohort.sites)},
         "people": cohort.flow(),
+        "assessed": cohort.assessed(),
         "responses_left_out": cohort.n_left_out(),
         "versions": {
             "tool": version("mhealth-backend"),

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from mhealth.people.models import Participant, Scope
 from mhealth.trials import services
-from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest, Withdrawal
+from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, Screening, UnblindingRequest, Withdrawal
 
 COVERS = (
+    "trials.Screening",
     "trials.Enrolment",
     "trials.Slot",
     "trials.Withdrawal",
@@ -19,7 +20,16 @@ KEEPS = COVERS  # rows that a flow of participants counts; nothing in them says 
 
 def export_person(participant: Participant) -> dict:
     enrolments = participant.enrolments.select_related("trial").order_by("enrolled_at")
-    return {"trials": [_one_trial(enrolment) for enrolment in enrolments]}
+    looks = participant.screenings.select_related("trial").order_by("assessed_at")
+    return {
+        "trials": [_one_trial(enrolment) for enrolment in enrolments],
+        "turned_away": [_one_look(look) for look in looks],
+    }
+
+
+def _one_look(look: Screening) -> dict:
+    about = {"reason": look.get_reason_display(), "criteria_not_met": look.unmet}
+    return {"trial": look.trial.title, "assessed_at": look.assessed_at.isoformat()} | about
 
 
 def _one_trial(enrolment: Enrolment) -> dict:
@@ -44,10 +54,11 @@ def _arm(enrolment: Enrolment) -> dict:
 
 
 def erase_person(participant: Participant) -> None:
-    """Leave who entered, left and had an event as counts; the words and the baseline go."""
+    """Leave who was turned away, entered, left and had an event as counts; words, criteria and the baseline go."""
     for enrolment in participant.enrolments.present():
         services.withdraw(enrolment=enrolment, kind=Withdrawal.Kind.ERASE_ALL)
     participant.enrolments.update(baseline=None)
+    participant.screenings.update(unmet=[])
     for model in (Withdrawal, AdverseEvent, Deviation):
         model.objects.filter(enrolment__participant=participant).update(sealed_words=None)
     UnblindingRequest.objects.filter(enrolment__participant=participant).update(sealed_reason=None)

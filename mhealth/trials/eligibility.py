@@ -19,11 +19,11 @@ CHECKS = {
 }
 
 
-def unmet(rules: Iterable[Mapping], facts: Mapping[str, object]) -> list[str]:
-    """Sentences about the rules that do not hold. A fact that is None is not known, and never holds;
+def unmet(rules: Iterable[Mapping], facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    """(fact, sentence) about the rules that do not hold. A fact that is None is not known, and never holds;
     a fact that is absent is not asked for yet."""
     return [
-        f"{rule['fact'].replace('_', ' ')} {sentence.format(_words(wanted))}"
+        (rule["fact"], f"{rule['fact'].replace('_', ' ')} {sentence.format(_words(wanted))}")
         for rule in rules
         if rule["fact"] in facts
         for check, wanted in rule.items()
@@ -36,7 +36,7 @@ def unmet(rules: Iterable[Mapping], facts: Mapping[str, object]) -> list[str]:
 def in_words(rules: Iterable[Mapping]) -> list[str]:
     """One sentence per limit, as refusals say it."""
     unknown = dict.fromkeys(FACTS)
-    return [sentence.capitalize() for sentence in unmet(rules, unknown)]
+    return [sentence.capitalize() for _, sentence in unmet(rules, unknown)]
 
 
 def faults(rules: object) -> list[str]:

@@ -60,6 +60,21 @@ class EnrolmentNoteQuerySet(TrialRowQuerySet):
     trial = "enrolment__trial"
 
 
+class ScreeningQuerySet(models.QuerySet):
+    def managed_by(self, user):
+        if "trial_manager" not in roles_of(user):
+            return self.none()
+        return self.filter(trial__study__members__user=user.pk)
+
+    visible_to = managed_by
+
+    def newest_of_each(self) -> list:
+        """The last look at each person, and all entries about people whom the service does not know."""
+        looks = list(self.order_by("assessed_at", "pk"))
+        named = {look.participant_id: look for look in looks if look.participant_id}
+        return [*named.values(), *(look for look in looks if not look.participant_id)]
+
+
 class UnblindingRequestQuerySet(models.QuerySet):
     def managed_by(self, user):
         if "trial_manager" not in roles_of(user):

@@ -4,7 +4,17 @@ from rest_framework import serializers
 from mhealth.people.models import Participant
 from mhealth.platform.moments import ToldMoment
 from mhealth.trials import checks
-from mhealth.trials.models import AdverseEvent, Arm, Deviation, Enrolment, Trial, UnblindingRequest, Withdrawal
+from mhealth.trials.models import (
+    AdverseEvent,
+    Arm,
+    Deviation,
+    Enrolment,
+    Screening,
+    Trial,
+    UnblindingRequest,
+    Withdrawal,
+)
+from mhealth.trials.services.screening import MOST_PEOPLE
 
 WORDS_LIMIT = 4000  # characters
 
@@ -68,15 +78,40 @@ class EnrolmentSerializer(serializers.ModelSerializer):
         return enrolment.day()
 
 
-class CandidateSerializer(serializers.Serializer):
-    participant = serializers.UUIDField()
+class PersonOfMyStudies(serializers.UUIDField):
+    """The id of a person, read as the person."""
 
-    def validate_participant(self, participant_id) -> Participant:
+    def to_internal_value(self, data: object) -> Participant:
         mine = Participant.objects.managed_by(self.context["request"].user)
-        participant = mine.filter(pk=participant_id).first()
+        participant = mine.filter(pk=super().to_internal_value(data)).first()
         if participant is None:
             raise serializers.ValidationError("There is no such person in your studies.")
         return participant
+
+    def to_representation(self, value: Participant) -> str:
+        return super().to_representation(value.pk)
+
+
+class CandidateSerializer(serializers.Serializer):
+    participant = PersonOfMyStudies()
+
+
+class ScreeningSerializer(serializers.ModelSerializer):
+    """Somebody who was assessed and does not enter; without a participant, people whom the service does not know."""
+
+    participant = PersonOfMyStudies(required=False, allow_null=True, default=None)
+    people = serializers.IntegerField(min_value=1, max_value=MOST_PEOPLE, default=1)
+    assessed_at = ToldMoment(required=False)
+    unmet = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Criteria not met.")
+
+    class Meta:
+        model = Screening
+        fields = ["id", "participant", "reason", "unmet", "people", "assessed_at"]
+
+    def validate(self, sent: dict) -> dict:
+        if sent["participant"] and sent["people"] != 1:
+            raise serializers.ValidationError({"people": "A named person is one person."})
+        return sent
 
 
 class WithdrawalSerializer(serializers.ModelSerializer):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("trials/<slug:slug>/enrolments/<uuid:pk>/allocation/", views.Allocation.as_view(), name="allocation"),
     path("trials/<slug:slug>/enrolments/<uuid:pk>/baseline/", views.Baseline.as_view(), name="baseline"),
     path("trials/<slug:slug>/enrolments/<uuid:pk>/withdrawal/", views.WithdrawalOf.as_view(), name="withdrawal"),
+    path("trials/<slug:slug>/screenings/", views.ScreeningList.as_view(), name="screenings"),
     path("trials/<slug:slug>/adverse-events/", views.AdverseEventList.as_view(), name="adverse-events"),
     path("trials/<slug:slug>/deviations/", views.DeviationList.as_view(), name="deviations"),
     path("trials/<slug:slug>/unblinding-requests/", views.UnblindingRequestList.as_view(), name="unblinding-requests"),

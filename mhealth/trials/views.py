@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from mhealth.platform import audit
 from mhealth.platform.access import IsClinician, IsParticipant, IsTrialManager
 from mhealth.trials import serializers, services
-from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, Trial, UnblindingRequest
+from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, Screening, Trial, UnblindingRequest
 
 
 class OfTrial:
@@ -64,6 +64,27 @@ class EnrolmentList(OfTrial, generics.ListAPIView):
         sent = self.sent(serializers.CandidateSerializer)
         enrolment = services.enrol(participant=sent["participant"], trial=trial, by=request.user)
         return Response(self.get_serializer(enrolment).data, status=status.HTTP_201_CREATED)
+
+
+class ScreeningList(OfTrial, generics.ListAPIView):
+    """Who was assessed and turned away, newest first; or count somebody who declined, or could not take part.
+
+    Whom an enrolment or an allocation refuses is counted by itself.
+    """
+
+    serializer_class = serializers.ScreeningSerializer
+    filterset_fields = ["reason"]
+    queryset = Screening.objects.none()
+
+    def get_queryset(self):
+        return self.get_trial().screenings.select_related("participant").order_by("-assessed_at", "id")
+
+    @extend_schema(request=serializers.ScreeningSerializer, responses={201: serializers.ScreeningSerializer})
+    def post(self, request, *args, **kwargs):
+        trial = self.get_trial()
+        sent = self.sent(serializers.ScreeningSerializer)
+        screening = services.record_screening(trial=trial, by=request.user, **sent)
+        return Response(self.get_serializer(screening).data, status=status.HTTP_201_CREATED)
 
 
 class EnrolmentStep(OfTrial, APIView):

@@ -65,6 +65,7 @@ BODIES: dict[tuple[str, str], Callable[[World], dict]] = {
         "answered_at": w.objects["response"].answered_at.isoformat(),
     },
     ("POST", "trials/<slug:slug>/enrolments/"): lambda w: {"participant": str(w.ada.pk)},
+    ("POST", "trials/<slug:slug>/screenings/"): lambda w: {"participant": str(w.ada.pk), "reason": "other"},
     ("POST", "trials/<slug:slug>/enrolments/<uuid:pk>/withdrawal/"): lambda w: {"kind": "stop"},
     ("POST", "trials/<slug:slug>/adverse-events/"): lambda w: happened(
         w, severity="mild", serious=False, related="unlikely"

@@ -124,6 +124,7 @@ def add_trials(world: World) -> None:
         "enrolment": enrolment,
         "occasion": occasion,
         "response": Response.objects.get(occasion__participant=world.ada),
+        "screening": trials.record_screening(trial=trial, participant=world.ada, reason="other", by=manager),
         "adverse_event": trials.record_adverse_event(**note(severity="mild", serious=False, related="unlikely")),
         "deviation": trials.record_deviation(**note(kind="window", major=False)),
         "unblinding": trials.ask_to_unblind(trial=trial, enrolment=enrolment, by=second, reason=PLANTED),

@@ -55,8 +55,8 @@ def test_a_reminder_says_nothing_about_the_study_or_the_person(occasion, ada):
 
 
 def test_a_reminder_comes_in_the_persons_language(team, loaded):
-    plan(factories.participant(team, "greta", language="de"))
-    reminders.send_due_reminders(datetime.now(UTC) + timedelta(days=3))
+    occasion = plan(factories.participant(team, "greta", language="de"))
+    reminders.send_due_reminders(occasion.due_at)
     assert mail.outbox[0].subject == "Eine Erinnerung Ihrer App"
 
 

@@ -82,9 +82,9 @@ def page(browser, trial) -> str:
 def test_the_flow_says_where_everybody_is_and_adds_up(story):
     found = progress.entry(picture(story))
     flow = found.flows[0]
-    assert (found.entered, found.waiting, found.left_before, found.randomised) == (5, 1, 0, 4)
+    assert (found.entered, found.before.waiting, found.before.left, found.randomised) == (5, 1, 0, 4)
     assert (flow.scored, flow.unscorable, flow.to_come, flow.missed, flow.left) == (1, 0, 1, 1, 1)
-    assert found.entered == found.waiting + found.left_before + found.randomised
+    assert found.before.assessed == found.entered == found.before.waiting + found.before.left + found.randomised
 
 
 def test_arms_are_told_apart_only_where_the_report_may(desk, story, rae):

@@ -24,6 +24,7 @@ from mhealth.research.report.data import TrialData
 from mhealth.research.report.masking import is_dry_run
 from mhealth.trials import data_rights, services
 from mhealth.trials.models import Arm, Enrolment
+from mhealth.trials.services import Assessment
 from tests import factories as people
 from tests.outcomes.instruments import ITEMS
 from tests.research.conftest import earlier, unblind
@@ -175,12 +176,15 @@ def test_before_unblinding_the_arms_are_shuffled_and_nobody_is_named(followed, r
     assert event.details["dry_run"] is True
 
 
+NOBODY = Assessment(turned_away={}, waiting=0, left=0, randomised=0, unmet={})
+
+
 def test_the_shuffle_tells_nothing_of_the_arms():
     """Over many seeds the shuffled arm agrees with the real one as often as a coin; every frame follows it."""
     who = [f"P{n:02}" for n in range(30)]
     real = pd.Series(["treated"] * 15 + ["control"] * 13 + [None] * 2, index=who, dtype=object)
     frame = pd.DataFrame({"person": who, "arm": real.to_numpy()})
-    found = TrialData(*[frame] * 7, unblindings=pd.DataFrame({"of": []}))
+    found = TrialData(*[frame] * 7, unblindings=pd.DataFrame({"of": []}), assessment=NOBODY)
     same = []
     for seed in range(100):
         other = found.shuffled(seed, ("A", "B"))

@@ -51,9 +51,14 @@ class TrialProgressSerializer(serializers.Serializer):
     trial = serializers.CharField()
     at = serializers.DateTimeField()
     endpoint = serializers.CharField(allow_blank=True, help_text="The questionnaire at which the outcome is judged.")
+    assessed = serializers.IntegerField(source="before.assessed", help_text="For eligibility; everybody once.")
+    turned_away = serializers.DictField(
+        child=serializers.IntegerField(), source="before.turned_away", help_text="Reason: people."
+    )
+    criteria_not_met = serializers.DictField(child=serializers.IntegerField(), source="before.unmet")
     entered = serializers.IntegerField()
-    waiting = serializers.IntegerField()
-    left_before = serializers.IntegerField(help_text="Before they were randomised.")
+    waiting = serializers.IntegerField(source="before.waiting")
+    left_before = serializers.IntegerField(source="before.left", help_text="Before they were randomised.")
     randomised = serializers.IntegerField()
     flows = FlowSerializer(many=True, help_text="One for all arms together while they may not be told apart.")
     weeks = WeekSerializer(many=True)
@@ -71,7 +76,7 @@ class TrialProgress(APIView):
         trial = get_object_or_404(mine.select_related("study", "key").prefetch_related("arms"), slug=slug)
         picture = Picture(trial, timezone.now(), by_arm=not is_dry_run(trial))
         found = progress.entry(picture)
-        about = {name: getattr(found, name) for name in ("entered", "waiting", "left_before", "randomised", "flows")}
+        about = {name: getattr(found, name) for name in ("before", "entered", "randomised", "flows")}
         about |= {"trial": trial.slug, "at": picture.now, "endpoint": picture.endpoint}
         about |= {"weeks": progress.weeks(picture), "completion": progress.completion(picture)}
         return Response(TrialProgressSerializer(about).data)

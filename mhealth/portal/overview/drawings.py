@@ -86,24 +86,24 @@ def flow(found: Entry, endpoint: str) -> SafeString:
     columns = len(found.flows)
     width = max(2 * BOX_WIDTH + 20, columns * (BOX_WIDTH + 20))
     middle = width / 2
-    start = _box(middle - BOX_WIDTH / 2, 8, [f"Entered the trial (n = {found.entered})"])
-    aside_lines = [f"Waiting for allocation: {found.waiting}", f"Left before it: {found.left_before}"]
-    aside = _box(
-        width - BOX_WIDTH + 20, 50, [f"Not randomised (n = {found.waiting + found.left_before})", *aside_lines], 270
-    )
-    randomised = _box(middle - BOX_WIDTH / 2, 130, [f"Randomised (n = {found.randomised})"])
+    why = found.before.not_randomised
+    start = _box(middle - BOX_WIDTH / 2, 8, [f"Assessed for eligibility (n = {found.before.assessed})"])
+    aside_lines = [f"{words.capitalize()}: {people}" for words, people in why.items()]
+    aside = _box(width - BOX_WIDTH + 20, 50, [f"Not randomised (n = {sum(why.values())})", *aside_lines], 270)
+    randomised = _box(middle - BOX_WIDTH / 2, aside["bottom"] + 16, [f"Randomised (n = {found.randomised})"])
+    fork = randomised["bottom"] + 20
     boxes, arrows = [start, aside, randomised], [
         f"M{middle} {start['bottom']}V{randomised['y']}",
-        f"M{middle} 84H{aside['x']}",
+        f"M{middle} {(aside['y'] + aside['bottom']) / 2}H{aside['x']}",
     ]  # fmt: skip
     for n, arm in enumerate(found.flows):
         x = middle + (n - (columns - 1) / 2) * (BOX_WIDTH + 20) - BOX_WIDTH / 2
-        top = _box(x, 200, [f"Allocated: {arm.arm} (n = {arm.allocated})"])
-        below = _box(x, 262, _outcome_lines(arm, endpoint))
+        top = _box(x, fork + 20, [f"Allocated: {arm.arm} (n = {arm.allocated})"])
+        below = _box(x, top["bottom"] + 27, _outcome_lines(arm, endpoint))
         boxes += [top, below]
-        arrows += [f"M{middle} {randomised['bottom']}V180H{top['middle']}V{top['y']}"]
+        arrows += [f"M{middle} {randomised['bottom']}V{fork}H{top['middle']}V{top['y']}"]
         arrows += [f"M{top['middle']} {top['bottom']}V{below['y']}"]
-    told = f"{found.entered} people entered, {found.randomised} were randomised."
+    told = f"{found.before.assessed} people were assessed, {found.entered} entered, {found.randomised} were randomised."
     height = max(box["bottom"] for box in boxes) + 8
     about = {"boxes": boxes, "arrows": arrows, "size": (width, height), "told": told, "name": "flow"}
     return render_to_string("portal/flow.svg", about | {"title": "Flow of participants up to now"})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mhealth.portal.overview.people import Person, Picture, Planned
+from mhealth.trials.services import Assessment, assessment
 
 WEEK = timedelta(days=7)
 ALL_ARMS = "all arms together"
@@ -26,9 +27,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Entry:
+    """entered: people who ever became candidates; before: everybody who was assessed, by where they are."""
+
     entered: int
-    waiting: int
-    left_before: int
+    before: Assessment
     flows: tuple[Flow, ...]
 
     @property
@@ -39,12 +41,10 @@ class Entry:
 def entry(picture: Picture) -> Entry:
     """The flow of participants up to now."""
     allocated = [person for person in picture.people if person.allocated_at]
-    others = [person for person in picture.people if not person.allocated_at]
-    waiting = sum(person.status == "candidate" for person in others)
     groups = _by_arm(picture, allocated) if picture.by_arm else {ALL_ARMS: allocated}
     outcomes = {p.person: p for p in picture.of(picture.trial.baseline_instrument, [picture.endpoint])}
     flows = tuple(_flow(arm, people, outcomes, picture) for arm, people in groups.items())
-    return Entry(len(picture.people), waiting, len(others) - waiting, flows)
+    return Entry(len(picture.people), assessment(picture.trial), flows)
 
 
 def _by_arm(picture: Picture, allocated: list[Person]) -> dict[str, list[Person]]:

@@ -35,10 +35,11 @@ class Box:
         return [(self.y + PAD + 11 + LINE * n, line, n == 0) for n, line in enumerate(self.lines)]
 
 
-def svg(entered: int, not_randomised: dict[str, int], flow: pd.DataFrame, endpoint: str) -> str:
-    """entered: people ever enrolled; not_randomised: why -> people; flow: as `course.flow` makes it, an arm a row."""
-    start = Box(WIDTH / 2 - 150, 8, 300, (f"Entered the trial (n = {entered})",))
-    aside_lines = [f"{words}: {n}" for words, n in not_randomised.items()]
+def svg(not_randomised: dict[str, int], flow: pd.DataFrame, endpoint: str) -> str:
+    """not_randomised: why -> people; flow: as `course.flow` makes it, an arm a row."""
+    assessed = sum(not_randomised.values()) + int(flow["allocated"].sum())
+    start = Box(WIDTH / 2 - 150, 8, 300, (f"Assessed for eligibility (n = {assessed})",))
+    aside_lines = [f"{words.capitalize()}: {n}" for words, n in not_randomised.items()]
     aside = Box(
         WIDTH - 300, start.bottom + 18, 292, (f"Not randomised (n = {sum(not_randomised.values())})", *aside_lines)
     )

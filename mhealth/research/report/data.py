@@ -15,6 +15,7 @@ from mhealth.research.cohort import Cohort, code_of
 from mhealth.research.columns import CHECK_INS, ENGAGEMENT, PEOPLE, Table
 from mhealth.trials import schedule
 from mhealth.trials.models import AdverseEvent, Deviation, Slot, Trial, UnblindingRequest
+from mhealth.trials.services import Assessment, assessment
 
 FACTORS = {"site": "site", "severity": "severity_group", "sex": "sex"}  # of the strata -> column
 
@@ -45,7 +46,7 @@ class TrialData:
 
     entered: everybody ever enrolled, erased people too: person, arm, status, left, erased.
     people: with <scale>_before, the scores that were taken as baseline, and known_day, the days since allocation
-    of which the data can tell.
+    of which the data can tell.   assessment: everybody who was assessed, by where they are.
     """
 
     entered: pd.DataFrame
@@ -56,11 +57,12 @@ class TrialData:
     adverse_events: pd.DataFrame
     deviations: pd.DataFrame
     unblindings: pd.DataFrame
+    assessment: Assessment
 
     def with_arms(self, arms: dict[str, str]) -> "TrialData":
         """The same data with other arms; people who are not named get none."""
         frames = {field.name: getattr(self, field.name) for field in fields(self)}
-        named = {name: frame for name, frame in frames.items() if "person" in frame}
+        named = {name: frame for name, frame in frames.items() if "person" in getattr(frame, "columns", ())}
         return replace(self, **{n: frame.assign(arm=frame["person"].map(arms)) for n, frame in named.items()})
 
     def shuffled(self, seed: int, letters: tuple[str, ...]) -> "TrialData":
@@ -86,6 +88,7 @@ def read(cohort: Cohort) -> TrialData:
         adverse_events=_notes(cohort, AdverseEvent, ("severity", "serious", "related")),
         deviations=_notes(cohort, Deviation, ("kind", "major")),
         unblindings=_unblindings(cohort.trial),
+        assessment=assessment(cohort.trial),
     )
     return data.with_arms(arms)
 

@@ -10,7 +10,8 @@ from mhealth.research.analysis import course, groups
 from mhealth.research.columns import EMOTIONS
 from mhealth.research.report import consort, figures, tables
 from mhealth.research.report.data import Plan, TrialData, by_person
-from mhealth.research.report.tables import Figure, Section, table
+from mhealth.research.report.tables import Figure, Section, Table, table
+from mhealth.trials.services import Assessment
 
 FACTORS = ("site", "severity_group", "sex", "age_band", "language")
 ENGAGED = (
@@ -52,13 +53,8 @@ def flow(subject: Subject) -> Section:
         offered=data.entered["person"].isin(_shown(data.engagement)),
         analysed=data.entered["person"].isin(_analysed(subject)),
     )
-    counts = course.flow(entered, plan.arms)
-    waiting = entered[entered["arm"].isna()]
-    why = {
-        "waiting for allocation": int((waiting["status"] == "candidate").sum()),
-        "left before it": int((waiting["status"] != "candidate").sum()),
-    }
-    drawing = consort.svg(len(entered), why, counts, plan.endpoint)
+    counts, assessed = course.flow(entered, plan.arms), data.assessment
+    drawing = consort.svg(assessed.not_randomised, counts, plan.endpoint)
     stages = counts.set_index("arm").T.rename_axis("stage").reset_index()
     shown = {"People": lambda row: tables.words(row["stage"]).capitalize()} | {
         arm: tables.count(arm) for arm in plan.arms
@@ -67,12 +63,29 @@ def flow(subject: Subject) -> Section:
         "Flow of participants",
         [
             "People are counted in the arm they were allocated to, whatever happened then. Erased people "
-            f"({int(entered['erased'].sum())}) are counted and nothing else is known of them; "
-            "people who were turned away before they entered are not recorded."
+            f"({int(entered['erased'].sum())}) are counted and nothing else is known of them. "
+            "Whoever was turned away and came again is counted once, as they are now."
         ],
         [Figure("flow", "Flow of participants (CONSORT 2010).", drawing)],
-        [table("flow", "The same numbers", stages, shown)],
+        [table("flow", "The same numbers", stages, shown), *_before(assessed)],
     )
+
+
+def _before(assessed: Assessment) -> list[Table]:
+    """Who was assessed and not randomised, and which criteria they did not meet."""
+    why = pd.DataFrame([*assessed.not_randomised.items()], columns=["reason", "people"])
+    found = [
+        table("not_randomised", f"Not randomised, of {assessed.assessed} assessed", why, _counted("reason", "Why"))
+    ]
+    if assessed.unmet:
+        unmet = pd.DataFrame([*assessed.unmet.items()], columns=["criterion", "people"])
+        note = "Criteria not met; one person may have failed several"
+        found.append(table("criteria_not_met", note, unmet, _counted("criterion", "Criterion")))
+    return found
+
+
+def _counted(name: str, header: str) -> dict:
+    return {header: lambda row: tables.words(row[name]).capitalize(), "People": tables.count("people")}
 
 
 def _shown(engagement: pd.DataFrame) -> set[str]:

@@ -1,8 +1,7 @@
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 from unfold.decorators import action, display
@@ -10,37 +9,13 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mhealth.people.staff import with_password
-from mhealth.platform.admin import ReadAuditedAdmin, plain, step_dialog
+from mhealth.platform.admin import ReadAuditedAdmin, step_dialog
 from mhealth.trials import services
 from mhealth.trials.admin.base import ReadOnly
-from mhealth.trials.admin.people import PeopleSearch, people_to_choose
-from mhealth.trials.models import AdverseEvent, Deviation, Enrolment, UnblindingRequest
+from mhealth.trials.admin.people import ChoosesPerson
+from mhealth.trials.models import AdverseEvent, Deviation, UnblindingRequest
 from mhealth.trials.models.records import EnrolmentNote
 from mhealth.trials.serializers import WORDS_LIMIT
-
-
-@admin.register(Enrolment)
-class EnrolmentAdmin(ReadOnly, ReadAuditedAdmin):
-    """Who is in a trial and since when; never in which arm."""
-
-    list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
-    list_filter = ["trial", "status"]
-    person = plain("participant")
-    readonly_fields = ["person"]
-    fields = ["person", "trial", "status", "enrolled_at", "allocated_at"]
-    ordering = ["-enrolled_at"]
-    actions_detail = ["adverse_event", "deviation"]
-
-    @action(description="Record an adverse event", permissions=["record"])
-    def adverse_event(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(f"{reverse('admin:trials_adverseevent_add')}?enrolment={object_id}")
-
-    @action(description="Record a deviation", permissions=["record"])
-    def deviation(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(f"{reverse('admin:trials_deviation_add')}?enrolment={object_id}")
-
-    def has_record_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("trials.add_adverseevent") and request.user.has_perm("trials.add_deviation")
 
 
 class NoteForm(forms.ModelForm):
@@ -58,7 +33,7 @@ class NoteForm(forms.ModelForm):
         return at
 
 
-class NoteAdmin(ReadAuditedAdmin):
+class NoteAdmin(ChoosesPerson, ReadAuditedAdmin):
     """Recorded once and never changed: a correction is a further entry. Who sees the person may record."""
 
     form = NoteForm
@@ -77,20 +52,6 @@ class NoteAdmin(ReadAuditedAdmin):
 
     def get_form(self, request: HttpRequest, obj: EnrolmentNote | None = None, **kwargs: object) -> type:
         return super().get_form(request, obj, **(kwargs | ({"form": forms.ModelForm} if obj else {})))
-
-    def formfield_for_foreignkey(self, db_field, request: HttpRequest, **kwargs: object):
-        kwargs["queryset"] = people_to_choose(request.user)
-        kwargs["widget"] = AutocompleteSelect(db_field, self.admin_site)
-        kwargs["widget"].url_name = f"%s:{self._search}"
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def get_urls(self) -> list:
-        view = PeopleSearch.as_view(note_admin=self)
-        return [path("people/", self.admin_site.admin_view(view), name=self._search), *super().get_urls()]
-
-    @property
-    def _search(self) -> str:
-        return f"trials_{self.opts.model_name}_people"
 
     def has_change_permission(self, request: HttpRequest, obj: EnrolmentNote | None = None) -> bool:
         return False

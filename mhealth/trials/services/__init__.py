@@ -15,12 +15,15 @@ from mhealth.trials.services.records import (
     record_deviation,
     unblinded_arm,
 )
+from mhealth.trials.services.screening import Assessment, assessment, record_screening
 from mhealth.trials.services.setup import Verification, close, extend_list, lock_plan, seal_list, start, verify_list
 
 __all__ = [
+    "Assessment",
     "Verification",
     "allocate",
     "ask_to_unblind",
+    "assessment",
     "close",
     "decide_unblinding",
     "enrol",
@@ -31,6 +34,7 @@ __all__ = [
     "policy_for",
     "record_adverse_event",
     "record_deviation",
+    "record_screening",
     "repeat_baseline",
     "seal_list",
     "start",

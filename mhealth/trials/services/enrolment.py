@@ -17,6 +17,7 @@ from mhealth.safety import services as safety
 from mhealth.trials import eligibility, schedule
 from mhealth.trials.models import Enrolment, Policy, Slot, Trial, UnblindingRequest, Withdrawal
 from mhealth.trials.models.trial import SCALES
+from mhealth.trials.services.screening import Reason, TurnedAway, record_screening
 from mhealth.trials.services.setup import WrongState, subject_of
 
 BASELINE_AGE = timedelta(days=14)  # answers older than this at enrolment say little about where a person starts
@@ -28,7 +29,17 @@ class NotEligible(Problem):
     default_detail = "The person does not meet the rules of this trial."
 
 
-class ConsentMissing(Problem):
+class CriteriaNotMet(TurnedAway, NotEligible):
+    reason = Reason.NOT_ELIGIBLE
+
+    def __init__(self, unmet: list[tuple[str, str]]) -> None:
+        """unmet: (fact, sentence)"""
+        super().__init__("; ".join(sentence for _, sentence in unmet).capitalize() + ".")
+        self.unmet = tuple(fact for fact, _ in unmet)
+
+
+class ConsentMissing(TurnedAway, Problem):
+    reason = Reason.DECLINED
     default_code = "consent-missing"
     title = "No consent to the trial"
     default_detail = "The person has not agreed to take part in a trial, or has withdrawn it."
@@ -44,6 +55,10 @@ class AlreadyEnrolled(Problem):
     default_code = "already-enrolled"
     title = "Already in a trial"
     default_detail = "The person is, or has been, in this trial, or is in another one that is running."
+
+
+class InAnotherTrial(TurnedAway, AlreadyEnrolled):
+    reason = Reason.ELSEWHERE
 
 
 class EnrolmentEnded(Problem):
@@ -64,20 +79,30 @@ class StratumExhausted(Problem):
     default_detail = "The allocation list has no slot left for this person. Enrolment is paused; nothing was lost."
 
 
-@transaction.atomic
 def enrol(*, participant: Participant, trial: Trial, by: object = "system") -> Enrolment:
-    """Make the person a candidate and plan the baseline.
+    """Make the person a candidate and plan the baseline; who is turned away is counted (`Screening`).
 
     Raises WrongState, EnrolmentPaused, ConsentMissing, NotEligible or AlreadyEnrolled.
     """
-    trial = Trial.objects.select_related("study").get(pk=trial.pk)
+    try:
+        with transaction.atomic():
+            return _enrol(participant, Trial.objects.select_related("study").get(pk=trial.pk), by)
+    except TurnedAway as refused:
+        _count(refused, participant, trial, by)
+        raise
+
+
+def _enrol(participant: Participant, trial: Trial, by: object) -> Enrolment:
     _check_open(trial)
+    if Enrolment.objects.filter(trial=trial, participant=participant).exists():
+        raise AlreadyEnrolled()
     _check_person(participant, trial, scores=None)
     try:
         with transaction.atomic():
             enrolment = Enrolment.objects.create(trial=trial, participant=participant)
     except IntegrityError as twice:
-        raise AlreadyEnrolled() from twice
+        here = Enrolment.objects.filter(trial=trial, participant=participant)
+        raise (AlreadyEnrolled if here.exists() else InAnotherTrial)() from twice
     _plan(enrolment, schedule.ENROLMENT, enrolment.enrolled_at)
     audit.record(actor=by, action="trial.enrolled", subject=subject_of(enrolment), trial=trial.slug)
     return enrolment
@@ -92,12 +117,20 @@ def allocate(*, enrolment: Enrolment, by: object = "system") -> Enrolment:
     try:
         with transaction.atomic():
             return _allocate(enrolment, by)
+    except TurnedAway as refused:
+        _count(refused, enrolment.participant, enrolment.trial, by)
+        raise
     except StratumExhausted:
         with transaction.atomic():
             Trial.objects.filter(pk=enrolment.trial_id).update(paused=True)
             trial = Trial.objects.get(pk=enrolment.trial_id)
             audit.record(actor=by, action="trial.stratum_exhausted", subject=subject_of(trial))
         raise
+
+
+def _count(refused: TurnedAway, participant: Participant, trial: Trial, by: object) -> None:
+    about = {"reason": refused.reason, "unmet": refused.unmet}
+    record_screening(trial=trial, participant=participant, by=by, **about)
 
 
 def _allocate(enrolment: Enrolment, by: object) -> Enrolment:
@@ -214,10 +247,10 @@ def _check_person(participant: Participant, trial: Trial, scores: dict[str, floa
     if not participant.consents_to(Scope.TRIAL):
         raise ConsentMissing()
     if "site" in trial.stratify_by and participant.site not in trial.study.sites:
-        raise NotEligible("The person's site is not one of the study's.")
+        raise CriteriaNotMet([("site", "the person's site is not one of the study's")])
     unmet = eligibility.unmet(trial.eligibility, _facts_of(participant, scores))
     if unmet:
-        raise NotEligible("; ".join(unmet).capitalize() + ".")
+        raise CriteriaNotMet(unmet)
 
 
 def _facts_of(participant: Participant, scores: dict[str, float] | None) -> dict[str, object]:
