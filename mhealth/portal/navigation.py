@@ -55,7 +55,6 @@ GROUPS: dict[str, dict[str, str]] = {
 OVERVIEWS = {"title": "Trial overviews", "icon": "monitoring"}
 # What people call a page, where the rows have another name.
 NAMES = {
-    "trials.screening": "people turned away",
     "safety.riskevent": "risk inbox",
     "safety.duty": "on-call rota",
     "people.user": "staff accounts",

@@ -213,6 +213,17 @@ def test_the_form_says_why_somebody_is_turned_away_and_counts_them(desk, tom, ad
     assert f"participant {str(ada.pk)[:8]}" in listed
 
 
+def test_a_person_is_found_on_the_lists_by_pseudonym(desk, tom, ada, ben, trial):  # noqa: F811
+    for person in (ada, ben):
+        factories.candidate(person, trial)
+        about = {"words": "", "happened_at": timezone.now(), "kind": "late questionnaire"}
+        services.record_deviation(enrolment=person.enrolments.get(), by=tom, **about)
+    for model in ("enrolment", "deviation"):
+        found = desk(tom).get(reverse(f"admin:trials_{model}_changelist"), {"q": str(ben.pk)[:8]}).content.decode()
+        assert f"participant {str(ben.pk)[:8]}" in found
+        assert f"participant {str(ada.pk)[:8]}" not in found
+
+
 def test_a_baseline_is_asked_for_again_by_hand(desk, tom, ada, trial):  # noqa: F811
     enrolment = factories.candidate(ada, trial, [None] * 5 + [1] * 16)
     step(desk(tom), enrolment, "repeat_baseline")

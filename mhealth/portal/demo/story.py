@@ -104,8 +104,10 @@ class Story:
     def take_part_in_the_trial(self) -> None:
         self.chapter("A trial manager enters them into the randomised trial")
         self.manager = self._client(self.cast.manager)
-        path = f"{API}/trials/{self.cast.trial}/enrolments/"
-        self.enrolment = self.manager.send("POST", path, {"participant": self.participant}).json
+        path = f"{API}/trials/{self.cast.trial}/"
+        self.manager.send("POST", f"{path}screenings/", {"reason": "declined", "people": 3})
+        self.note("three others declined on the phone: counted, and nothing else is known of them")
+        self.enrolment = self.manager.send("POST", f"{path}enrolments/", {"participant": self.participant}).json
 
     def answer_dass21(self) -> None:
         self.chapter("They answer the DASS-21")

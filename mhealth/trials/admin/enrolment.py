@@ -20,6 +20,8 @@ from mhealth.trials.models import Enrolment, Screening, Trial, Withdrawal
 from mhealth.trials.serializers import WORDS_LIMIT
 from mhealth.trials.services.screening import MOST_PEOPLE
 
+STATUS_COLOURS = {"candidate": "info", "allocated": "success", "withdrawn": "warning", "completed": "default"}
+
 
 class ServiceForm(forms.ModelForm):
     """A form whose row a service makes, or says why not while the form is still there to show it."""
@@ -46,6 +48,8 @@ class AddedByService(ChoosesPerson, ReadOnly, ReadAuditedAdmin):
     choices = staticmethod(people_of_studies)
     list_filter = ["trial"]
     list_select_related = ["trial", "participant"]
+    search_fields = ["^participant__id"]
+    search_help_text = "The first characters of a pseudonym"
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -88,15 +92,20 @@ class EnrolmentAdmin(AddedByService):
     """Who is in a trial and since when; never in which arm."""
 
     form = EnrolForm
-    list_display = ["participant", "trial", "status", "enrolled_at", "allocated_at"]
+    list_display = ["participant", "trial", "status_label", "enrolled_at", "allocated_at"]
     list_filter = ["trial", "status"]
     person = plain("participant")
     readonly_fields = ["person", "status", "enrolled_at", "allocated_at"]
     ordering = ["-enrolled_at"]
-    actions_detail = ["allocate", "repeat_baseline", "withdraw", "adverse_event", "deviation"]
+    more = ["repeat_baseline", "withdraw", "adverse_event", "deviation"]
+    actions_detail = ["allocate", {"title": "More steps", "items": more}]
 
     def get_fields(self, request: HttpRequest, obj: Enrolment | None = None) -> list[str]:
         return ["person", "trial", "status", "enrolled_at", "allocated_at"] if obj else ["trial", "participant"]
+
+    @display(description="status", ordering="status", label=STATUS_COLOURS)
+    def status_label(self, enrolment: Enrolment) -> str:
+        return enrolment.status
 
     @action(
         description="Randomise",
@@ -122,7 +131,9 @@ class EnrolmentAdmin(AddedByService):
         description="Withdraw",
         permissions=["withdraw"],
         dialog=step_dialog(
-            "Withdraw", "The person leaves the trial. They stay in the arm they were given, as counts do.", WithdrawForm
+            "Withdraw",
+            "The person leaves the trial for good. In the analysis they stay in the arm they were given.",
+            WithdrawForm,
         ),
     )
     def withdraw(self, request: HttpRequest, form: WithdrawForm, object_id: str) -> HttpResponse:
@@ -185,6 +196,13 @@ class ScreeningAdmin(AddedByService):
     person = plain("participant")
     readonly_fields = ["person", "criteria", "recorded_by"]
     ordering = ["-assessed_at"]
+
+    def formfield_for_choice_field(self, db_field, request: HttpRequest, **kwargs: object):
+        """No reason is chosen beforehand: the first would be recorded by haste."""
+        field = super().formfield_for_choice_field(db_field, request, **kwargs)
+        if db_field.name == "reason":
+            field.choices = [("", "Select value"), *Screening.Reason.choices]
+        return field
 
     def get_fields(self, request: HttpRequest, obj: Screening | None = None) -> list[str]:
         if obj:

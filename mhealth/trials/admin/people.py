@@ -18,8 +18,9 @@ def people_in_trials(user: User) -> QuerySet[Enrolment]:
 
 
 def people_of_studies(user: User) -> QuerySet[Participant]:
-    """Whom a trial manager may enrol."""
-    return Participant.objects.managed_by(user).filter(status=Participant.Status.ACTIVE).distinct().order_by("pk")
+    """Whom a trial manager may enrol: people of their studies who are in no trial now."""
+    free = Participant.objects.managed_by(user).filter(status=Participant.Status.ACTIVE)
+    return free.exclude(pk__in=Enrolment.objects.present().values("participant")).distinct().order_by("pk")
 
 
 class PeopleSearch(AutocompleteJsonView):
@@ -53,6 +54,11 @@ class PeopleSearch(AutocompleteJsonView):
 
 
 class ParticipantSearch(PeopleSearch):
+    """As "participant 1a2b3c4d, north"."""
+
+    def serialize_result(self, obj: Participant, to_field_name: str) -> dict[str, str]:
+        return super().serialize_result(obj, to_field_name) | {"text": f"{obj}, {obj.site}" if obj.site else str(obj)}
+
     def matches(self, word: str) -> Q:
         return Q(pk__startswith=word) | Q(site__iexact=word)
 

@@ -40,6 +40,8 @@ class NoteAdmin(ChoosesPerson, ReadAuditedAdmin):
     ordering = ["-recorded_at"]
     list_select_related = ["enrolment__trial", "enrolment__participant"]
     stamps = ["recorded_at", "recorded_by"]
+    search_fields = ["^enrolment__participant__id"]
+    search_help_text = "The first characters of a pseudonym"
 
     def get_queryset(self, request: HttpRequest):
         return super().get_queryset(request).filter(pk__in=self.model.objects.visible_to(request.user).values("pk"))

@@ -26,17 +26,23 @@ class Screening(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="screenings")
     participant = models.ForeignKey(
-        Participant, on_delete=models.PROTECT, null=True, blank=True, related_name="screenings"
+        Participant,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="screenings",
+        help_text="Empty for people whom the service does not know.",
     )
     reason = models.CharField(max_length=12, choices=Reason)
     unmet = models.JSONField("criteria not met", default=list, blank=True, editable=False)
-    people = models.PositiveSmallIntegerField(default=1, help_text="How many; one where a person is named.")
+    people = models.PositiveSmallIntegerField("how many people", default=1)
     assessed_at = models.DateTimeField("assessed", default=timezone.now)
     recorded_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, editable=False, related_name="+")
 
     objects = ScreeningQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = "entry", "people turned away"
         constraints = [
             models.CheckConstraint(
                 condition=Q(people=1) | Q(participant=None, people__gt=1), name="a_named_person_is_one_person"
