@@ -1,5 +1,6 @@
 """The questionnaires of a person in FHIR R4. What comes in goes the way of the phone's answers."""
 
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -58,6 +59,8 @@ class FhirQuestionnaire(FhirView):
         asked = InstrumentVersion.objects.filter(pk__in=mine.values("version")).select_related("instrument")
         found = get_object_or_404(asked, instrument__slug=slug, version=version)
         language = languages.choose(languages.wanted(request, request.user.participant), found.texts)
+        if not language:  # scored, but worded in no language here
+            raise Http404
         return Answer(fhir.questionnaire(found, language), headers={"Content-Language": language})
 
 

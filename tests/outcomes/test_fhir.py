@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from mhealth.outcomes.models import Response
+from mhealth.outcomes.models import InstrumentVersion, Response
 from mhealth.safety.models import RiskEvent
 from tests.outcomes.test_questionnaires_api import plan, send
 
@@ -52,6 +52,12 @@ def test_an_instrument_is_read_as_a_questionnaire_in_my_language(ada, ben, phone
     options = [each["valueCoding"] for each in body["item"][1]["answerOption"]]
     assert [(o["code"], o["extension"][0]["valueDecimal"]) for o in options] == [(str(n), n) for n in range(4)]
     assert phone(ben).get(f"{URL}Questionnaire/dass21/1/").status_code == 404, "ben is asked nothing"
+
+
+def test_an_instrument_that_is_worded_in_no_language_is_not_there(ada, phone, loaded):
+    plan(ada, 1)
+    InstrumentVersion.objects.update(texts={})
+    assert phone(ada).get(f"{URL}Questionnaire/dass21/1/").status_code == 404
 
 
 def test_answers_sent_as_fhir_are_those_of_the_phone(ada, ben, phone, loaded):
