@@ -27,6 +27,7 @@ Batches = Callable[[np.random.Generator], Iterator[tuple[Batch, Targets]]]
 Judge = Callable[[], np.ndarray]  # held-out NDCG per person, (P,)
 JUDGED_TOGETHER = 1024
 JUDGED_PER_EPOCH = 1000  # of the people of a table: enough to see when to stop
+PATIENT_STEPS, FEWEST_PATIENT_EPOCHS = 1000, 3
 GAINS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 
 
@@ -185,10 +186,10 @@ def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, j
     config = network.config
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     rng, noise = np.random.default_rng([seed, deep]), torch.Generator().manual_seed(seed)
-    best, best_state, waited = _mean(judge()) or 0.0, _state(network), 0
+    best, best_state, waited, steps = _mean(judge()) or 0.0, _state(network), 0, 1
     for _ in range(config.epochs):
         network.train()
-        for batch, targets in batches(rng):
+        for steps, (batch, targets) in enumerate(batches(rng), 1):
             loss = network.loss(batch, targets, items, noise, deep)
             optimizer.zero_grad()
             loss.backward()
@@ -202,9 +203,14 @@ def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, j
             best, best_state, waited = value, _state(network), 0
         else:
             waited += 1
-        if waited >= config.patience:
+        if waited >= _patience(config.patience, steps):
             break
     network.load_state_dict(best_state)
+
+
+def _patience(epochs: int, steps: int) -> int:
+    """Epochs of so many steps without a better ranking: where one sees much, fewer are waited for."""
+    return max(min(epochs, PATIENT_STEPS // steps), min(epochs, FEWEST_PATIENT_EPOCHS))
 
 
 def _ndcg_of_moments(network: Network, items: Items, judged: list[tuple[list[Moment], Batch]]) -> np.ndarray:

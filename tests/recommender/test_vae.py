@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender import fitting
 from recommender.catalogue import Activity, Delivery, Outcome
 from recommender.context import COLUMNS, EMOTIONS, Context
 from recommender.fitting import chosen_by_halves
@@ -339,3 +340,12 @@ def test_a_choice_is_not_judged_by_those_who_made_it():
     tried[3] += 5
     values, best = chosen_by_halves(tried, np.random.default_rng(1))
     assert (best, values.tolist()) == (3, tried[3].tolist())
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 8), (20, 8), (125, 8), (250, 4), (313, 3), (5000, 3)])
+def test_where_an_epoch_sees_much_fewer_are_waited_for(steps, epochs):
+    assert fitting._patience(8, steps) == epochs
+
+
+def test_who_asks_for_less_patience_than_the_fewest_gets_it():
+    assert fitting._patience(1, 5000) == 1
