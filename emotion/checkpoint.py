@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what is served is read without torch
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "checkpoints"
+PERMISSIVE = "permissive"  # in place of a folder: the shipped ones that may be used for everything
 
 
 class NoModel(Exception):
@@ -32,6 +33,19 @@ class BadCheckpoint(Exception):
 def default_path(name: str) -> Path:
     """The checkpoint that ships with the package: `name` is "face" or "voice"."""
     return FOLDER / f"{name}.safetensors"
+
+
+def find(folder: str, name: str) -> Path:
+    """Where the checkpoint `name` lies: shipped where the folder is empty; "permissive" leaves out non-commercial ones.
+
+    The file need not be there: no face network of ours learned from permissively licensed data.
+    """
+    if folder != PERMISSIVE:
+        return Path(folder or FOLDER) / f"{name}.safetensors"
+    own, shipped = FOLDER / PERMISSIVE / f"{name}.safetensors", default_path(name)
+    card = shipped.with_suffix(".json")
+    free = not own.exists() and card.exists() and not json.loads(card.read_text()).get("non_commercial", True)
+    return shipped if free else own
 
 
 def save(path: str | os.PathLike, weights: dict[str, Tensor], card: dict[str, Any], *, half: bool = True) -> dict:

@@ -20,13 +20,14 @@ from emotion.data import emodb, nemo, ravdess
 from emotion.evaluate import confidence_scores, scores, uar_interval
 from emotion.networks.compact_voice import VoiceEnsemble
 from emotion.training import Fitted
-from emotion.voice_corpus import NOISE_SNR_DB, SPEEDS, Corpus
+from emotion.voice_corpus import NOISE_SNR_DB, PERMISSIVE, SPEEDS, Corpus
 
-LICENCE = "Non-commercial use only: the network learned from RAVDESS and nEMO, which are CC BY-NC-SA 4.0."
+NON_COMMERCIAL = "Non-commercial use only: the network learned from RAVDESS and nEMO, which are CC BY-NC-SA 4.0."
+EVERY_USE = "CC BY 4.0: the network learned from EMO-DB alone."
 MEANING = "Expressed emotion: what acted voices of these emotions sound like, never what a person feels. No diagnosis."
 NOT_MEASURED = (
     "spontaneous speech: all corpora are acted",
-    "languages other than English, German and Polish",
+    "languages other than those of its corpora (RAVDESS English, EMO-DB German, nEMO Polish)",
     "age: the actors are young adults, of RAVDESS 21 to 33 years old",
     "skin tone and ethnicity: not recorded with these corpora",
     "phones, rooms and codecs of everyday life: all corpora were recorded in studios",
@@ -63,8 +64,8 @@ def write(
         "two channels: relative to the population, and normalised over the recording. The logits of the "
         "members are averaged. A personal baseline is their mean over earlier clips, shrunk and taken off.",
         "meaning": MEANING,
-        "licence": LICENCE,
-        "non_commercial": True,
+        "licence": EVERY_USE if set(corpus.corpora) <= set(PERMISSIVE) else NON_COMMERCIAL,
+        "non_commercial": not set(corpus.corpora) <= set(PERMISSIVE),
         "band": recipe.band,
         "prior_clips": recipe.prior_clips,
         "training": _training(fitted, corpus, recipe, seed, selection),
@@ -79,6 +80,7 @@ def _training(fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, sele
         "data": {
             name: {"clips": int((corpus.corpora == key).sum()), "licence": licence}
             for key, (name, licence) in DATA.items()
+            if key in corpus.corpora
         },
         "people": len(set(corpus.people)),
         "held_out_to_choose_the_epoch": sorted(set(corpus.people[selection].tolist())),
@@ -90,7 +92,9 @@ def _training(fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, sele
         "best_epochs": [one.epoch for one in fitted],
         "epochs_done": [one.epochs_done for one in fitted],
         "minutes": sum(one.seconds for one in fitted) / 60,
-        "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}",
+        "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}"
+        + (" --permissive" if set(corpus.corpora) <= set(PERMISSIVE) else ""),
+        "classes_never_heard": [c for n, c in enumerate(corpus.classes) if n not in set(corpus.labels.tolist())],
         "date": date.today().isoformat(),
     }
 
@@ -116,6 +120,7 @@ def _judged(corpus: Corpus, results: list[dict[str, Any]], lines: list[dict]) ->
             **{
                 name: _figures(corpus, rows, probabilities, corpus.corpora[rows] == name)
                 for name in voice_bench.CORPORA
+                if name in corpus.corpora
             },
         },
         "folds": voice_bench.summary(lines),

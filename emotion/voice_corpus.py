@@ -6,7 +6,7 @@ Shapes:  n clips   V disguises   M mel bands   S cepstral statistics
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,17 @@ SPEEDS = (1.0, 0.88, 0.94, 1.06, 1.12)
 NOISE_SNR_DB = (5.0, 30.0)
 
 
-def training_clips(data: Path) -> list[Clip]:
-    """Of all corpora that the released network learns from. Raises `DataMissing`."""
-    english, german = ravdess.clips(data / "ravdess_speech"), emodb.clips(data / "emodb" / "first2s_16k")
-    return [*english, *german, *nemo.clips(data / "nemo")]
+CORPORA: dict[str, Callable[[Path], list[Clip]]] = {
+    "ravdess": lambda data: ravdess.clips(data / "ravdess_speech"),
+    "emodb": lambda data: emodb.clips(data / "emodb" / "first2s_16k"),
+    "nemo": lambda data: nemo.clips(data / "nemo"),
+}
+PERMISSIVE = ("emodb",)  # those whose licence allows every use
+
+
+def training_clips(data: Path, corpora: Iterable[str] = tuple(CORPORA)) -> list[Clip]:
+    """Of all corpora that the released network learns from, or of those named. Raises `DataMissing`."""
+    return [clip for name in corpora for clip in CORPORA[name](data)]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from emotion import training, voice_bench, voice_card
 from emotion.data import ravdess
 from emotion.networks.compact_voice import CompactVoice, VoiceEnsemble
 from emotion.voice_batches import Batches, Recipe, as_tensor, crop
-from emotion.voice_corpus import Corpus, load, training_clips
+from emotion.voice_corpus import CORPORA, Corpus, load, training_clips
 
 # EMO-DB and nEMO speakers are left out together with a RAVDESS fold, so that all corpora are judged on strangers.
 EMODB_FOLDS = (("03", "08"), ("09", "10"), ("11", "13"), ("12",), ("14",))
@@ -168,19 +168,20 @@ def train(
     folds: int = len(FOLDS),
     resume: bool = False,
     recipe: Recipe | None = None,
+    corpora: tuple[str, ...] = tuple(CORPORA),
 ) -> dict[str, Any]:
     """Judge the recipe on people left out, fold by fold, then train the network that is released.
 
     data: folder with `ravdess_speech`, `emodb/first2s_16k` and `nemo`; `DataMissing` where one is not there.
     out: receives features, one folder of state per fold, `results.jsonl`, `voice.safetensors` and its card,
     which is returned. minutes: for all networks together. folds: 0 trains the release alone, whose card
-    then says that it was not judged. resume: folds with a result are not trained again.
+    then says that it was not judged. resume: folds with a result are not trained again. corpora: to learn from.
     """
     out = Path(out)
     recipe = recipe or Recipe()
     recipe = replace(recipe, epochs=epochs) if epochs else recipe
     share = minutes / (folds + 1) if minutes else None
-    corpus = load(training_clips(Path(data)), out / "features", recipe.band, seed, track)
+    corpus = load(training_clips(Path(data), corpora), out / "features", recipe.band, seed, track)
     settings: dict[str, Any] = {"recipe": recipe, "seed": seed, "minutes": share, "resume": resume}
     results = [judge_fold(corpus, number, out, **settings) for number in range(1, folds + 1)]
     fit_rows, selection_rows, _ = split(corpus.people, (), seed)

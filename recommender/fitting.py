@@ -186,15 +186,17 @@ def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, j
     config = network.config
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     rng, noise = np.random.default_rng([seed, deep]), torch.Generator().manual_seed(seed)
-    best, best_state, waited, steps = _mean(judge()) or 0.0, _state(network), 0, 1
+    best, best_state, waited = _mean(judge()) or 0.0, _state(network), 0
     for _ in range(config.epochs):
         network.train()
-        for steps, (batch, targets) in enumerate(batches(rng), 1):
+        steps = 0
+        for batch, targets in batches(rng):
             loss = network.loss(batch, targets, items, noise, deep)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
+            steps += 1
         network.eval()
         value = _mean(judge())
         if value is None:  # nothing to judge by: a fixed number of passes
@@ -210,7 +212,7 @@ def _descend(network, parameters: list[nn.Parameter], items, batches: Batches, j
 
 def _patience(epochs: int, steps: int) -> int:
     """Epochs of so many steps without a better ranking: where one sees much, fewer are waited for."""
-    return max(min(epochs, PATIENT_STEPS // steps), min(epochs, FEWEST_PATIENT_EPOCHS))
+    return max(min(epochs, PATIENT_STEPS // max(steps, 1)), min(epochs, FEWEST_PATIENT_EPOCHS))
 
 
 def _ndcg_of_moments(network: Network, items: Items, judged: list[tuple[list[Moment], Batch]]) -> np.ndarray:

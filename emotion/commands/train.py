@@ -18,6 +18,7 @@ def add(commands: Any) -> None:
     train.add_argument("--epochs", type=positive, help="length of the schedule")
     train.add_argument("--minutes", type=amount, help="budget of time; the schedule is shortened to fit into it")
     train.add_argument("--folds", type=natural, default=5, help="voice: folds of people to judge on first, 0 to 5")
+    train.add_argument("--permissive", action="store_true", help="voice: from data that may be used for everything")
     train.add_argument("--resume", action="store_true", help="go on from the last whole epoch in --out")
     train.set_defaults(run=run)
 
@@ -50,8 +51,9 @@ def _face(options: argparse.Namespace) -> None:
 
 
 def _voice(options: argparse.Namespace) -> None:
-    from emotion import voice_training
+    from emotion import voice_corpus, voice_training
 
+    corpora = voice_corpus.PERMISSIVE if options.permissive else tuple(voice_corpus.CORPORA)
     voice_training.train(
         options.data,
         options.out,
@@ -60,6 +62,7 @@ def _voice(options: argparse.Namespace) -> None:
         minutes=options.minutes,
         folds=min(options.folds, 5),
         resume=options.resume,
+        corpora=corpora,
     )
 
 

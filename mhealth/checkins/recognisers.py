@@ -14,6 +14,7 @@ import soundfile
 from django.conf import settings
 from PIL import Image
 
+from emotion import checkpoint
 from emotion.checkpoint import NoModel
 from emotion.decoder import BrokenFile, Decoder, DecoderCrashed
 from emotion.disparity import heard_along
@@ -204,10 +205,8 @@ def _text() -> Recogniser:
     return Recogniser(bytes.decode, TextRecogniser.load(_checkpoint("text")).predict)
 
 
-def _checkpoint(modality: str) -> Path | None:
-    """The configured checkpoint, or None for the one that the package ships."""
-    folder = settings.EMOTION_CHECKPOINTS
-    return Path(folder) / f"{modality}.safetensors" if folder else None
+def _checkpoint(modality: str) -> Path:
+    return checkpoint.find(settings.EMOTION_CHECKPOINTS, modality)
 
 
 def warm_up() -> None:
