@@ -105,49 +105,84 @@ def fit(
     Epoch e draws all its randomness from (seed, e): a resumed run repeats the uninterrupted one.
     refresh: called on the averaged network before each scoring, to measure its batch-norm statistics anew.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    average = copy.deepcopy(network)
-    state = _State()
-    if resume and (folder / STATE_FILE).exists():
-        state = _restore(folder / STATE_FILE, network, average, optimizer, _identity(schedule, seed))
-    started = time.monotonic() - state.seconds
+    run = _Run.begin(network, optimizer, schedule, steps_per_epoch, Path(folder), seed, resume)
+    with _progress_bar() as bar:
+        task = bar.add_task(title, total=schedule.epochs * steps_per_epoch, completed=run.state.epoch * steps_per_epoch)
+        while run.goes_on():
+            mean_loss = run.epoch(batches, loss, heard=lambda: bar.update(task, advance=1))
+            if refresh:
+                refresh(run.average)
+            run.judge(float(score(run.average.eval())), mean_loss)
+            bar.update(task, description=f"{title} best {run.state.best_score:.4f}")
+    return run.finish()
 
-    def progress_at(step: int) -> float:
-        by_steps = (state.epoch * steps_per_epoch + step) / (schedule.epochs * steps_per_epoch)
-        by_time = (time.monotonic() - started) / (60 * schedule.minutes) if schedule.minutes else 0.0
+
+@dataclass
+class _Run:
+    """A training under way. peaks: learning rates at their highest; started: on the monotonic clock, seconds."""
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    steps: int
+    folder: Path
+    seed: int
+    peaks: list[float]
+    state: _State
+    started: float
+
+    @classmethod
+    def begin(cls, network, optimizer, schedule: Schedule, steps: int, folder: Path, seed: int, resume: bool) -> _Run:
+        folder.mkdir(parents=True, exist_ok=True)
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        average, state = copy.deepcopy(network), _State()
+        if resume and (folder / STATE_FILE).exists():
+            state = _restore(folder / STATE_FILE, network, average, optimizer, _identity(schedule, seed))
+        started = time.monotonic() - state.seconds
+        return cls(network, average, optimizer, schedule, steps, folder, seed, peaks, state, started)
+
+    def goes_on(self) -> bool:
+        return self.state.epoch < self.schedule.epochs and self.progress_at(0) < 1
+
+    def progress_at(self, step: int) -> float:
+        by_steps = (self.state.epoch * self.steps + step) / (self.schedule.epochs * self.steps)
+        minutes = self.schedule.minutes
+        by_time = (time.monotonic() - self.started) / (60 * minutes) if minutes else 0.0
         return max(by_steps, by_time)
 
-    with _progress_bar() as bar:
-        task = bar.add_task(title, total=schedule.epochs * steps_per_epoch, completed=state.epoch * steps_per_epoch)
-        while state.epoch < schedule.epochs and progress_at(0) < 1:
-            torch.manual_seed(_seed_of(seed, state.epoch))  # dropout
-            network.train()
-            total, seen = 0.0, 0
-            for step, batch in enumerate(batches(np.random.default_rng([seed, state.epoch]))):
-                factor = schedule.rate(progress_at(step))
-                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                    group["lr"] = peak * factor
-                total += _descend(network, optimizer, loss, batch, schedule.clip_norm)
-                seen += 1
-                _follow(average, network, schedule.average_decay, state.epoch * steps_per_epoch + step)
-                bar.update(task, advance=1)
-            if refresh:
-                refresh(average)
-            value = float(score(average.eval()))
-            state.epoch += 1
-            state.seconds = time.monotonic() - started
-            state.history.append({"epoch": state.epoch, "loss": total / max(seen, 1), "score": value})
-            if value > state.best_score:
-                state.best_score, state.best_epoch = value, state.epoch
-                state.best_weights = copy.deepcopy(average.state_dict())
-            bar.update(task, description=f"{title} best {state.best_score:.4f}")
-            _save(folder, state, network, average, optimizer, _identity(schedule, seed))
-    if state.best_weights:
-        network.load_state_dict(state.best_weights)
-    network.eval()
-    return Fitted(state.best_score, state.best_epoch, state.epoch, state.seconds, state.history)
+    def epoch(self, batches, loss, heard: Callable[[], None]) -> float:
+        """One pass; returns the mean loss."""
+        torch.manual_seed(_seed_of(self.seed, self.state.epoch))  # dropout
+        self.network.train()
+        total, seen = 0.0, 0
+        for step, batch in enumerate(batches(np.random.default_rng([self.seed, self.state.epoch]))):
+            factor = self.schedule.rate(self.progress_at(step))
+            for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                group["lr"] = peak * factor
+            total += _descend(self.network, self.optimizer, loss, batch, self.schedule.clip_norm)
+            seen += 1
+            _follow(self.average, self.network, self.schedule.average_decay, self.state.epoch * self.steps + step)
+            heard()
+        return total / max(seen, 1)
+
+    def judge(self, score: float, mean_loss: float) -> None:
+        """Note the epoch, keep its weights if they are the best, and write everything down."""
+        state = self.state
+        state.epoch += 1
+        state.seconds = time.monotonic() - self.started
+        state.history.append({"epoch": state.epoch, "loss": mean_loss, "score": score})
+        if score > state.best_score:
+            state.best_score, state.best_epoch = score, state.epoch
+            state.best_weights = copy.deepcopy(self.average.state_dict())
+        _save(self.folder, state, self.network, self.average, self.optimizer, _identity(self.schedule, self.seed))
+
+    def finish(self) -> Fitted:
+        if self.state.best_weights:
+            self.network.load_state_dict(self.state.best_weights)
+        self.network.eval()
+        state = self.state
+        return Fitted(state.best_score, state.best_epoch, state.epoch, state.seconds, state.history)
 
 
 def _descend(network, optimizer, loss, batch, clip_norm: float | None) -> float:
