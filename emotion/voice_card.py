@@ -68,14 +68,16 @@ def write(
         "non_commercial": not set(corpus.corpora) <= set(PERMISSIVE),
         "band": recipe.band,
         "prior_clips": recipe.prior_clips,
-        "training": _training(fitted, corpus, recipe, seed, selection),
+        "training": _training(fitted, corpus, recipe, seed, selection, len(results)),
         **(_judged(corpus, results, lines) if results else UNCALIBRATED),
         "not_measured": NOT_MEASURED,
     }
     return checkpoint.save(path, network.state_dict(), _rounded(card))
 
 
-def _training(fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray) -> dict[str, Any]:
+def _training(
+    fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, selection: np.ndarray, n_folds: int
+) -> dict[str, Any]:
     return {
         "data": {
             name: {"clips": int((corpus.corpora == key).sum()), "licence": licence}
@@ -93,6 +95,7 @@ def _training(fitted: list[Fitted], corpus: Corpus, recipe: Any, seed: int, sele
         "epochs_done": [one.epochs_done for one in fitted],
         "minutes": sum(one.seconds for one in fitted) / 60,
         "command": f"python -m emotion train voice --data DIR --out DIR --seed {seed} --epochs {recipe.epochs}"
+        + f" --folds {n_folds}"
         + (" --permissive" if set(corpus.corpora) <= set(PERMISSIVE) else ""),
         "classes_never_heard": [c for n, c in enumerate(corpus.classes) if n not in set(corpus.labels.tolist())],
         "date": date.today().isoformat(),
