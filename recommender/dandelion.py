@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from recommender import paper
 from recommender.journal import Journal, JournalMismatch
@@ -28,10 +27,10 @@ from recommender.screening import Screen, screen
 from recommender.space import InvalidSpace, Space, key
 from recommender.surrogate import Kernel, fit_kernel, warped
 
-JOURNAL_FORMAT = 2
+JOURNAL_FORMAT = 3
 REFIT_EVERY = 5  # results between two fits of the kernel, while there are few
 LAND_FROM = 4  # results per coordinate
-PARTS = ("surrogate", "moves", "landing", "polish", "sobol")  # what an ablation can take away
+PARTS = ("surrogate", "moves", "landing")  # what an ablation can take away
 
 
 class SpaceExhausted(Exception):
@@ -116,7 +115,7 @@ class Dandelion:
         self._seen: set[str] = set()
         self._units: dict[int, np.ndarray] = {}  # trial: its point in the cube
         self._spent = 0.0
-        self._start = _start_points(space, self._search_budget / self.rungs[0], seed, self.warm_start, self.without)
+        self._start = _start_points(space, self._search_budget / self.rungs[0], seed, self.warm_start)
         self._generation: list[np.ndarray] = []
         self._kernel: tuple[int, Kernel | None] = (0, None)
         self._journal = Journal(journal) if journal else None
@@ -275,7 +274,7 @@ class Dandelion:
         points, d = seen[:, : self.space.dimension], self.space.dimension
         belief = None if "surrogate" in self.without else screen(seen, values, d, self._fitted_kernel(), self.seed)
         standing = belief.means if belief else values
-        if belief and belief.process and self._lands(len(points)):
+        if belief and belief.smooth and self._lands(len(points)):
             near = landed(points, values, int(standing.argmin()), rng)
             if near is not None:
                 return np.vstack([near, rng.random((POOL, d))])
@@ -291,13 +290,9 @@ class Dandelion:
         return ready and len(self._asked) % 2 == 1 and "landing" not in self.without
 
     def _ordered(self, pool: np.ndarray, belief: Screen) -> np.ndarray:
-        """By falling expected improvement, the first of them polished."""
+        """By falling expected improvement."""
         pool = self.space.canonical(pool)
-        gain = belief.gain(pool)
-        if "polish" not in self.without:
-            top = self.space.canonical(belief.polished(pool[[gain.argmax()]]))
-            pool, gain = np.vstack([top, pool]), np.concatenate([belief.gain(top), gain])
-        return pool[np.argsort(-gain, kind="stable")]
+        return pool[np.argsort(-belief.gain(pool), kind="stable")]
 
     def _with_pending(self, told: list[Result]) -> tuple[np.ndarray, np.ndarray]:
         """Points and values; pending trials count as the best so far (constant liar: Ginsbourger et al. 2010)."""
@@ -407,8 +402,8 @@ def _value_then_number(result: Result) -> tuple[float, int]:
     return _value_of(result), result.number
 
 
-def _start_points(space: Space, trials: float, seed: int, warm_start, without: Collection[str]) -> list[np.ndarray]:
-    """The best of earlier studies, then scrambled Sobol points; at most a quarter of the trials."""
+def _start_points(space: Space, trials: float, seed: int, warm_start) -> list[np.ndarray]:
+    """The best of earlier studies, then random points; at most a quarter of the trials."""
     count = max(min(space.dimension + 2, int(trials) // 4), 4)
     earlier = []
     for config, _ in sorted(warm_start, key=lambda pair: pair[1]):
@@ -417,8 +412,4 @@ def _start_points(space: Space, trials: float, seed: int, warm_start, without: C
         except InvalidSpace:  # the space has changed since: that configuration exists no more
             continue
     earlier, rng = earlier[: count // 2], np.random.default_rng(seed)
-    if "sobol" in without:
-        return [*earlier, *rng.random((count - len(earlier), space.dimension))]
-    sobol = qmc.Sobol(space.dimension, scramble=True, rng=rng)
-    fresh = sobol.random_base2(math.ceil(math.log2(count)))[: count - len(earlier)]
-    return [*earlier, *fresh]
+    return [*earlier, *rng.random((count - len(earlier), space.dimension))]

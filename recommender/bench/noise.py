@@ -19,7 +19,7 @@ from recommender.bench.cells import Cell
 
 DIMENSIONS, BUDGET, LEVEL, OUTER = 8, 60, 0.01, 0.025
 RUNS, QUICK_RUNS, IN_A_CELL = 500, 50, 25
-LEFT_OUT = ("Optuna GP", "dandelion, no Sobol", "dandelion, no polish", "dandelion, no landing")
+LEFT_OUT = ("Optuna GP", "dandelion, no landing")
 MINUTES = {"GP with L-BFGS EI": 1.0, "dandelion": 0.5, "dandelion, no moves": 0.5, "Optuna TPE": 0.4}
 
 

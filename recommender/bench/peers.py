@@ -187,8 +187,6 @@ METHODS: dict[str, Callable[..., None]] = {
     "dandelion": dandelion,
     "dandelion, no surrogate": partial(dandelion, without=("surrogate",)),
     "dandelion, no moves": partial(dandelion, without=("moves",)),
-    "dandelion, no Sobol": partial(dandelion, without=("sobol",)),
-    "dandelion, no polish": partial(dandelion, without=("polish",)),
     "dandelion, no landing": partial(dandelion, without=("landing",)),
     "dandelion (paper)": partial(dandelion, variant="paper"),
     "GP with L-BFGS EI": gp_ei,

@@ -1,6 +1,6 @@
 """Five real tuning problems, each tabulated once: random configurations, and their losses after less and more training.
 
-A row is measured by training, never foreseen; tuners then look up the row nearest to what they ask (`Table.nearest`).
+A row is measured by training, never foreseen; a tuner is told the nearest row that it has not bought (`Table.nearest`).
 The tables lie in `curves/`, one JSON line a row. What is missing is measured and appended: a maker may be interrupted.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from recommender.metrics import ranking_metrics
 from recommender.space import Float, Int, Log, Space
 
 CURVES = Path(__file__).parent / "curves"
-ROWS, EARLIER_ROWS = 200, 40  # of the problem itself, and of an earlier study on another split of the same data
+ROWS, EARLIER_ROWS = 1000, 40  # of the problem itself, and of an earlier study on another split of the same data
 LIKED_BY = 10  # people; rarer films are left out, or one matrix would cost as much as all the others' training
 THIRD = 3
 
@@ -46,8 +46,10 @@ class Table:
     units: np.ndarray
     losses: np.ndarray
 
-    def nearest(self, unit: np.ndarray) -> int:
-        return int(((self.units - unit) ** 2).sum(axis=1).argmin())
+    def nearest(self, unit: np.ndarray, apart_from: Collection[int] = ()) -> int:
+        squares = ((self.units - unit) ** 2).sum(axis=1)
+        squares[list(apart_from)] = np.inf
+        return int(squares.argmin())
 
 
 def table(task: Task, split: int, data: Path, rows: int) -> Table:

@@ -24,7 +24,7 @@ ETA = 3
 
 
 class Bill:
-    """The losses of a table, and what they cost.
+    """The losses of a table, and what they cost. No row is sold twice: who asks beside a known point learns of another.
 
     curve_: (cost so far, smallest loss after a full training) wherever the latter improves; costs in full trainings.
     """
@@ -33,6 +33,8 @@ class Bill:
         self.task, self.losses, self.budget = task, losses, budget
         self.spent_ = 0.0
         self.curve_: list[tuple[float, float]] = []
+        self._sold: set[int] = set()
+        self._row: dict[bytes, int] = {}  # of a point that a tuner may go on with
 
     def __call__(self, unit: np.ndarray, rung: int = -1, paid: int | None = None) -> float:
         """rung, paid: places in the task's rungs."""
@@ -41,7 +43,12 @@ class Bill:
         if self.spent_ + added / rungs[-1] > self.budget + 1e-9:
             raise Spent
         self.spent_ += added / rungs[-1]
-        loss = float(self.losses.losses[self.losses.nearest(unit), rung])
+        if paid is None:
+            if len(self._sold) == len(self.losses.units):
+                self._sold.clear()
+            self._row[unit.tobytes()] = self.losses.nearest(unit, self._sold)
+            self._sold.add(self._row[unit.tobytes()])
+        loss = float(self.losses.losses[self._row[unit.tobytes()], rung])
         if rung == len(rungs) - 1 and (not self.curve_ or loss < self.curve_[-1][1]):
             self.curve_.append((round(self.spent_, 4), loss))
         return loss

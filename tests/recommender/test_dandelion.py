@@ -380,7 +380,7 @@ def test_log_improvement_is_the_textbook_one_and_finite_far_out():
 def test_under_pure_noise_the_surrogate_is_not_asked_and_nothing_is_favoured():
     """Five runs, 60 evaluations in eight dimensions: a twentieth of all coordinates in the outer twentieth."""
     shares = [np.mean(np.abs(noise.one_run("dandelion", seed)[0] - 0.5) > 0.475) for seed in range(5)]
-    assert np.mean(shares) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.025)
     greedy = [np.mean(np.abs(noise.one_run("PSO", seed)[0] - 0.5) > 0.475) for seed in range(5)]
     assert np.mean(greedy) > 0.1
 

@@ -1,13 +1,11 @@
-"""The two parts that finish a search: landing near the best point, and polishing the best candidate."""
+"""What finishes a search: landing near the best point."""
 
 import numpy as np
 import pytest
 
 from recommender.bench.functions import function
 from recommender.landing import landed
-from recommender.screening import screen
 from recommender.space import Float, Space
-from recommender.surrogate import fit_kernel, warped
 from recommender.tuning import minimise
 
 BOTTOM = np.array([0.4, 0.6, 0.5])
@@ -48,15 +46,3 @@ def test_landing_keeps_to_the_cube_and_declines_where_values_are_only_noise():
         declined += found is None
         assert found is None or ((found >= 0) & (found <= 1)).all()
     assert declined >= 15
-
-
-def test_polishing_climbs_to_a_top_of_expected_improvement_and_stays_on_the_highest_rung(seen):
-    points, values = seen
-    for level in (np.empty((40, 0)), np.ones((40, 1))):
-        known = np.hstack([points, level])
-        belief = screen(known, values, 3, fit_kernel(known, warped(values)), 0)
-        starts = np.random.default_rng(1).random((5, 3))
-        tops = belief.polished(starts)
-        assert (belief.gain(tops) > belief.gain(starts)).all()
-        steps = tops[0] + 1e-3 * np.vstack([np.eye(3), -np.eye(3)])
-        assert (belief.gain(np.clip(steps, 0, 1)) <= belief.gain(tops[:1]) + 1e-3).all()

@@ -51,6 +51,17 @@ def test_a_bill_charges_a_promoted_trial_only_for_what_is_added(bowl):
         bill(unit, 0)
 
 
+def test_a_row_is_sold_once_and_gone_on_with_as_often_as_asked(bowl):
+    bill, unit = Bill(PLAIN, bowl, budget=30), bowl.units[4]
+    assert bill(unit) == bowl.losses[4, -1]
+    second = bowl.nearest(unit, {4})
+    assert bill(unit) == bowl.losses[second, -1]
+    assert bill(unit, 2, paid=0) == bowl.losses[second, -1]
+    bought = {bill(bowl.units[4], 0) for _ in range(len(bowl.units) - 2)}
+    assert bowl.losses[4, 0] not in bought
+    assert bill(unit, 0) == bowl.losses[4, 0], "when all are sold it begins anew"
+
+
 @pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if "TPE" not in tuner])
 def test_every_tuner_spends_its_budget_and_finds_a_good_row(tuner, bowl, tmp_path):
     bill = Bill(PLAIN, bowl, budget=14)
