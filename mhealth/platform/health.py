@@ -126,7 +126,7 @@ def check_model(name: str) -> str:
 
 
 def checkpoint_folder() -> Path:
-    """As `emotion.checkpoint.find` has it."""
+    """Of face and voice, as `emotion.checkpoint.find` has it while no shipped one of them is free."""
     shipped = Path(importlib.util.find_spec("emotion").submodule_search_locations[0]) / "checkpoints"
     if settings.EMOTION_CHECKPOINTS == PERMISSIVE:
         return shipped / PERMISSIVE

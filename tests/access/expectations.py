@@ -62,7 +62,7 @@ POST   trials/<slug:slug>/enrolments/<uuid:pk>/allocation/  1 3 3 3 3 3 3 M 3 4
 POST   trials/<slug:slug>/enrolments/<uuid:pk>/baseline/    1 3 3 3 3 3 3 9 3 4
 POST   trials/<slug:slug>/enrolments/<uuid:pk>/withdrawal/  1 3 3 3 3 3 3 E 3 4
 GET    trials/<slug:slug>/screenings/                   1 3 3 3 3 3 3 M 3 4
-POST   trials/<slug:slug>/screenings/                   1 3 3 3 3 3 3 M 3 4
+POST   trials/<slug:slug>/screenings/                   1 3 3 3 3 3 3 9 3 4
 GET    trials/<slug:slug>/adverse-events/               1 M 4 M 4 3 3 M 3 4
 POST   trials/<slug:slug>/adverse-events/               1 M 4 M 4 3 3 M 3 4
 GET    trials/<slug:slug>/deviations/                   1 3 3 3 3 3 3 M 3 4

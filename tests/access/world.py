@@ -19,6 +19,7 @@ from mhealth.people.models import ConsentDocument, Device, Participant, StudyMem
 from mhealth.research.models import Export
 from mhealth.safety import services as safety
 from mhealth.trials import services as trials
+from mhealth.trials.models import Screening
 from tests import factories
 from tests.outcomes import instruments
 from tests.trials import factories as trial_factories
@@ -124,7 +125,7 @@ def add_trials(world: World) -> None:
         "enrolment": enrolment,
         "occasion": occasion,
         "response": Response.objects.get(occasion__participant=world.ada),
-        "screening": trials.record_screening(trial=trial, participant=world.ada, reason="other", by=manager),
+        "screening": Screening.objects.create(trial=trial, participant=world.ada, reason="other"),
         "adverse_event": trials.record_adverse_event(**note(severity="mild", serious=False, related="unlikely")),
         "deviation": trials.record_deviation(**note(kind="window", major=False)),
         "unblinding": trials.ask_to_unblind(trial=trial, enrolment=enrolment, by=second, reason=PLANTED),

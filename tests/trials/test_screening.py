@@ -1,5 +1,7 @@
 """Whoever is turned away is counted once, with the reason, so that a CONSORT flow begins where it should."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.urls import reverse
@@ -94,6 +96,58 @@ def test_a_candidate_whose_baseline_does_not_meet_the_criteria_no_longer_waits(s
     assert (found.assessed, turned_away(trial), found.randomised) == (1, {}, 1)
 
 
+@pytest.mark.parametrize("end", ["closes", "leaves", "is erased"])
+def test_who_was_turned_away_at_the_baseline_stays_so_whatever_comes(study, ada, tom, end):
+    factories.load_dass21()
+    trial = factories.running(study, eligibility=[{"fact": "depression", "at_least": 20}])
+    enrolment = factories.candidate(ada, trial)
+    with pytest.raises(NotEligible):
+        services.allocate(enrolment=enrolment)
+    {
+        "closes": lambda: services.close(trial=trial, by=tom),
+        "leaves": lambda: services.withdraw(enrolment=enrolment, kind="stop"),
+        "is erased": lambda: rights.erase(ada),
+    }[end]()
+    found = services.assessment(trial)
+    assert (found.assessed, turned_away(trial), found.waiting, found.left) == (1, {"not_eligible": 1}, 0, 0)
+
+
+def test_nobody_of_another_study_and_nobody_who_entered_is_counted_by_hand(phone, tom, ada, ben, trial):
+    other = people.study("other")
+    people.StudyMember.objects.create(study=other, user=tom)
+    stranger = people.participant(people.care_team(other), "una")
+    factories.candidate(ada, trial)
+    rights.erase(ben)
+    for person in (stranger, ada, ben):
+        answer = phone(tom).post(URL, {"reason": "other", "participant": str(person.pk)})
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:mhealth:problem:not-to-be-counted")
+    assert not Screening.objects.exists()
+
+
+def test_a_clock_that_is_ahead_turns_nobody_away_twice(trial, ada, tom):
+    ahead = timezone.now() + timedelta(minutes=5)
+    services.record_screening(trial=trial, participant=ada, reason="other", by=tom, assessed_at=ahead)
+    services.enrol(participant=ada, trial=trial)
+    assert (turned_away(trial), services.assessment(trial).waiting) == ({}, 1)
+
+
+def test_a_slip_is_struck_out_and_stays_to_be_seen(desk, tom, trial):  # noqa: F811
+    slip = services.record_screening(trial=trial, reason="declined", people=140, by=tom)
+    assert "struck out" not in desk(tom).get(reverse("admin:trials_screening_changelist")).content.decode()
+    for status in (200, 403):
+        assert step(desk(tom), slip, "strike").status_code == status
+    assert services.assessment(trial).assessed == 0
+    assert "struck out" in desk(tom).get(reverse("admin:trials_screening_changelist")).content.decode()
+    assert AuditEvent.objects.filter(action="trial.screening_struck").count() == 1
+
+
+def test_a_form_counts_who_is_in_another_trial(desk, tom, ada, trial, study):  # noqa: F811
+    services.enrol(participant=ada, trial=factories.running(study, slug="calm-2"))
+    answer = add(desk(tom), "enrolment", trial=trial.pk, participant=ada.pk)
+    assert "is in another one that is running" in answer.content.decode()
+    assert turned_away(trial) == {"elsewhere": 1}
+
+
 def test_a_flow_adds_up_whoever_comes_goes_and_is_erased(trial, ada, ben, team):
     factories.allocated(ada, trial)
     services.enrol(participant=ben, trial=trial)
@@ -101,7 +155,7 @@ def test_a_flow_adds_up_whoever_comes_goes_and_is_erased(trial, ada, ben, team):
     services.withdraw(enrolment=left, kind="stop")
     young = people.participant(team, "kim", birth_year=timezone.now().year - 15)
     refused(young, trial)
-    services.record_screening(trial=trial, reason="declined", people=14)
+    services.record_screening(trial=trial, reason="declined", people=14, by="system")
     rights.erase(young)
     assert Screening.objects.get(participant=young).unmet == []
     found = services.assessment(trial)
@@ -122,7 +176,7 @@ def test_a_person_reads_that_they_were_turned_away(trial, ada):
 
 def test_nobody_is_assessed_for_a_draft_or_a_closed_trial(draft, tom):
     with pytest.raises(WrongState):
-        services.record_screening(trial=draft, reason="declined")
+        services.record_screening(trial=draft, reason="declined", by=tom)
 
 
 def test_the_database_knows_that_a_named_person_is_one_person(trial, ada):

@@ -21,6 +21,7 @@ from mhealth.trials.serializers import WORDS_LIMIT
 from mhealth.trials.services.screening import MOST_PEOPLE
 
 STATUS_COLOURS = {"candidate": "info", "allocated": "success", "withdrawn": "warning", "completed": "default"}
+MY_TRIALS = ("trial", admin.RelatedOnlyFieldListFilter)  # of the rows that the reader may see
 
 
 class ServiceForm(forms.ModelForm):
@@ -46,7 +47,7 @@ class AddedByService(ChoosesPerson, ReadOnly, ReadAuditedAdmin):
 
     chosen, search = "participant", ParticipantSearch
     choices = staticmethod(people_of_studies)
-    list_filter = ["trial"]
+    list_filter = [MY_TRIALS]
     list_select_related = ["trial", "participant"]
     search_fields = ["^participant__id"]
     search_help_text = "The first characters of a pseudonym"
@@ -93,7 +94,7 @@ class EnrolmentAdmin(AddedByService):
 
     form = EnrolForm
     list_display = ["participant", "trial", "status_label", "enrolled_at", "allocated_at"]
-    list_filter = ["trial", "status"]
+    list_filter = [MY_TRIALS, "status"]
     person = plain("participant")
     readonly_fields = ["person", "status", "enrolled_at", "allocated_at"]
     ordering = ["-enrolled_at"]
@@ -191,11 +192,12 @@ class ScreeningAdmin(AddedByService):
     """Whom the trial turned away, by the service or by an entry here: a flow of participants begins with them."""
 
     form = ScreeningForm
-    list_display = ["assessed_at", "trial", "reason", "person", "people", "criteria"]
-    list_filter = ["trial", "reason"]
+    list_display = ["assessed_at", "trial", "reason", "person", "people", "criteria", "struck_out"]
+    list_filter = [MY_TRIALS, "reason"]
     person = plain("participant")
-    readonly_fields = ["person", "criteria", "recorded_by"]
+    readonly_fields = ["person", "criteria", "recorded_by", "struck_at"]
     ordering = ["-assessed_at"]
+    actions_detail = ["strike"]
 
     def formfield_for_choice_field(self, db_field, request: HttpRequest, **kwargs: object):
         """No reason is chosen beforehand: the first would be recorded by haste."""
@@ -206,8 +208,25 @@ class ScreeningAdmin(AddedByService):
 
     def get_fields(self, request: HttpRequest, obj: Screening | None = None) -> list[str]:
         if obj:
-            return ["trial", "person", "people", "reason", "criteria", "assessed_at", "recorded_by"]
+            return ["trial", "person", "people", "reason", "criteria", "assessed_at", "recorded_by", "struck_at"]
         return ["trial", "reason", "people", "participant"]
+
+    @display(description="", label={"struck out": "warning"})
+    def struck_out(self, screening: Screening) -> str:
+        return "struck out" if screening.struck_at else ""
+
+    @action(
+        description="Strike out",
+        permissions=["strike"],
+        dialog=step_dialog("Strike out", "A slip: the entry stays to be seen, and counts no longer."),
+    )
+    def strike(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        services.strike_screening(screening=self.get_object(request, object_id), by=request.user)
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:trials_screening_change", args=[object_id])})
+
+    def has_strike_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        screening = self.get_object(request, str(object_id))
+        return bool(screening and not screening.struck_at and self.has_add_permission(request))
 
     @display(description="criteria not met")
     def criteria(self, screening: Screening) -> str:

@@ -18,9 +18,8 @@ def people_in_trials(user: User) -> QuerySet[Enrolment]:
 
 
 def people_of_studies(user: User) -> QuerySet[Participant]:
-    """Whom a trial manager may enrol: people of their studies who are in no trial now."""
-    free = Participant.objects.managed_by(user).filter(status=Participant.Status.ACTIVE)
-    return free.exclude(pk__in=Enrolment.objects.present().values("participant")).distinct().order_by("pk")
+    """Whom a trial manager may enrol, or count as turned away: also people in another trial, which is a reason."""
+    return Participant.objects.managed_by(user).filter(status=Participant.Status.ACTIVE).distinct().order_by("pk")
 
 
 class PeopleSearch(AutocompleteJsonView):

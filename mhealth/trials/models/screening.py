@@ -37,6 +37,7 @@ class Screening(models.Model):
     unmet = models.JSONField("criteria not met", default=list, blank=True, editable=False)
     people = models.PositiveSmallIntegerField("how many people", default=1)
     assessed_at = models.DateTimeField("assessed", default=timezone.now)
+    struck_at = models.DateTimeField("struck out", null=True, editable=False)
     recorded_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, editable=False, related_name="+")
 
     objects = ScreeningQuerySet.as_manager()

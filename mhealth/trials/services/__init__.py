@@ -15,7 +15,7 @@ from mhealth.trials.services.records import (
     record_deviation,
     unblinded_arm,
 )
-from mhealth.trials.services.screening import Assessment, assessment, record_screening
+from mhealth.trials.services.screening import Assessment, assessment, record_screening, strike_screening
 from mhealth.trials.services.setup import Verification, close, extend_list, lock_plan, seal_list, start, verify_list
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "repeat_baseline",
     "seal_list",
     "start",
+    "strike_screening",
     "unblinded_arm",
     "verify_list",
     "withdraw",

@@ -17,7 +17,7 @@ from mhealth.safety import services as safety
 from mhealth.trials import eligibility, schedule
 from mhealth.trials.models import Enrolment, Policy, Slot, Trial, UnblindingRequest, Withdrawal
 from mhealth.trials.models.trial import SCALES
-from mhealth.trials.services.screening import Reason, TurnedAway, record_screening
+from mhealth.trials.services.screening import Reason, TurnedAway, count_refusal
 from mhealth.trials.services.setup import WrongState, subject_of
 
 BASELINE_AGE = timedelta(days=14)  # answers older than this at enrolment say little about where a person starts
@@ -88,7 +88,7 @@ def enrol(*, participant: Participant, trial: Trial, by: object = "system") -> E
         with transaction.atomic():
             return _enrol(participant, Trial.objects.select_related("study").get(pk=trial.pk), by)
     except TurnedAway as refused:
-        _count(refused, participant, trial, by)
+        count_refusal(refused, participant=participant, trial=trial, by=by)
         raise
 
 
@@ -118,7 +118,7 @@ def allocate(*, enrolment: Enrolment, by: object = "system") -> Enrolment:
         with transaction.atomic():
             return _allocate(enrolment, by)
     except TurnedAway as refused:
-        _count(refused, enrolment.participant, enrolment.trial, by)
+        count_refusal(refused, participant=enrolment.participant, trial=enrolment.trial, by=by)
         raise
     except StratumExhausted:
         with transaction.atomic():
@@ -126,11 +126,6 @@ def allocate(*, enrolment: Enrolment, by: object = "system") -> Enrolment:
             trial = Trial.objects.get(pk=enrolment.trial_id)
             audit.record(actor=by, action="trial.stratum_exhausted", subject=subject_of(trial))
         raise
-
-
-def _count(refused: TurnedAway, participant: Participant, trial: Trial, by: object) -> None:
-    about = {"reason": refused.reason, "unmet": refused.unmet}
-    record_screening(trial=trial, participant=participant, by=by, **about)
 
 
 def _allocate(enrolment: Enrolment, by: object) -> Enrolment:
