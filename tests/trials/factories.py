@@ -1,5 +1,8 @@
 """A trial as its manager would set it up, and people on their way into it, through the real services."""
 
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 from django.utils import timezone
 
 from mhealth.outcomes import services as outcomes
@@ -56,6 +59,11 @@ def candidate(participant: Participant, trial: Trial, answers: list | None = Non
 def answer_newest(participant: Participant, answers: list) -> None:
     occasion = participant.occasions.order_by("-created_at", "-opens_at").first()
     outcomes.answer(occasion=occasion, answers=answers, answered_at=timezone.now())
+
+
+def local_days_ago(participant: Participant, days: int) -> datetime:
+    """The same time by the person's clock, so many calendar days ago, whatever summer time did in between."""
+    return timezone.now().astimezone(ZoneInfo(participant.zone)) - timedelta(days=days)
 
 
 def allocated(participant: Participant, trial: Trial, answers: list | None = None) -> Enrolment:

@@ -181,9 +181,9 @@ def test_a_waiting_list_gets_nothing_before_its_cross_over_and_everything_after(
     for policy, later in (("waiting_list", "personalised"), ("usual_care", None)):
         arm = trial.arms.get(policy=policy)
         monkeypatch.setattr(Slot, "read_arm", lambda _slot, arm=arm: arm)
-        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=timezone.now() - timedelta(days=55))
+        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=factories.local_days_ago(ada, 55))
         assert services.policy_for(ada) is None
-        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=timezone.now() - timedelta(days=56))
+        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=factories.local_days_ago(ada, 56))
         assert services.policy_for(ada) == later
 
 

@@ -1,14 +1,13 @@
 """What people of the open-label arms are offered when they ask for something."""
 
 import uuid
-from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from interventions import services as interventions
 from mhealth.trials.models import Enrolment
 from tests.interventions import factories as content
+from tests.trials import factories
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +21,7 @@ def test_a_waiting_list_is_offered_activities_from_its_cross_over_day_and_usual_
     assert trial.open_label
     enrolment = content.enrolled_in(ada, trial, policy)
     for days, outcome in ((0, "nothing_now"), (55, "nothing_now"), (56, later)):
-        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=timezone.now() - timedelta(days=days))
+        Enrolment.objects.filter(pk=enrolment.pk).update(allocated_at=factories.local_days_ago(ada, days))
         assert interventions.decide(participant=ada, moment=f"asked:{uuid.uuid4()}").outcome == outcome
 
 
