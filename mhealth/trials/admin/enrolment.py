@@ -25,8 +25,12 @@ MY_TRIALS = ("trial", admin.RelatedOnlyFieldListFilter)  # of the rows that the 
 
 
 class ServiceForm(forms.ModelForm):
-    """A form whose row a service makes, or says why not while the form is still there to show it."""
+    """A form whose row a service makes, or says why not while the form is still there to show it.
 
+    service: takes the fields by name, and `by`, who is signed in.
+    """
+
+    service: Callable
     by: object = None
 
     def _post_clean(self) -> None:
@@ -34,12 +38,9 @@ class ServiceForm(forms.ModelForm):
         if self.errors:
             return
         try:
-            self.instance = self.make(self.cleaned_data)
+            self.instance = type(self).service(by=self.by, **self.cleaned_data)
         except APIException as refused:
             self.add_error(None, str(refused.detail))
-
-    def make(self, sent: dict) -> object:
-        raise NotImplementedError
 
 
 class AddedByService(ChoosesPerson, ReadOnly, ReadAuditedAdmin):
@@ -69,8 +70,7 @@ class AddedByService(ChoosesPerson, ReadOnly, ReadAuditedAdmin):
 
 
 class EnrolForm(ServiceForm):
-    def make(self, sent: dict) -> Enrolment:
-        return services.enrol(participant=sent["participant"], trial=sent["trial"], by=self.by)
+    service = staticmethod(services.enrol)
 
 
 class WithdrawForm(BaseDialogForm):
@@ -172,6 +172,8 @@ class EnrolmentAdmin(AddedByService):
 
 
 class ScreeningForm(ServiceForm):
+    service = staticmethod(services.record_screening)
+
     def clean_people(self) -> int:
         people = self.cleaned_data["people"]
         if not 1 <= people <= MOST_PEOPLE:
@@ -182,9 +184,6 @@ class ScreeningForm(ServiceForm):
         if self.cleaned_data.get("participant") and self.cleaned_data.get("people", 1) != 1:
             raise forms.ValidationError({"people": "A named person is one person."})
         return super().clean()
-
-    def make(self, sent: dict) -> Screening:
-        return services.record_screening(by=self.by, **sent)
 
 
 @admin.register(Screening)
