@@ -14,8 +14,8 @@ from mhealth.checkins import intake, recognisers
 from mhealth.checkins.reasons import ADVICE, Unreadable
 from mhealth.platform.problems import Problem
 from tests.checkins import samples
-from tests.emotion import hostile_files, usage
-from tests.emotion.hostile_files import Hostile
+from tests.emotion import hostile, usage
+from tests.emotion.hostile import Hostile
 
 SEED = 20261121
 HOSTILE_NAMES = [
@@ -62,7 +62,7 @@ def test_no_hostile_upload_breaks_the_gate_or_the_worker(capsys, monkeypatch):
     monkeypatch.setattr(decoder, "PATIENCE_S", 300.0)  # a busy test machine is no fault of the file's
     recognisers.warm_up()
     count, cpu_s, more_bytes = Counter(), {}, {}
-    for file in hostile_files.corpus(SEED):
+    for file in hostile.corpus(SEED):
         usage.forget_peak()
         before_s, before_bytes = all_cpu_s(), usage.resident_bytes()
         count[(file.kind, *outcome(file))] += 1

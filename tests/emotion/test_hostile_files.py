@@ -8,8 +8,9 @@ import pytest
 
 from emotion import decoder, photo, recording
 from emotion.decoder import BrokenFile, Decoder, DecoderCrashed
-from tests.emotion import hostile_files, usage
-from tests.emotion.hostile_files import Hostile
+from tests.emotion import hostile, usage
+from tests.emotion.hostile import Hostile, any_file, photos
+from tests.emotion.hostile.good import landscape
 
 SEED = 20261121
 REASONS = {"face": {*photo.MESSAGES, "read"}, "voice": {*recording.MESSAGES, "read"}}
@@ -38,18 +39,18 @@ def outcome(child: Decoder, file: Hostile) -> str:
 
 
 def test_a_seed_makes_the_same_files_each_time_and_another_seed_others():
-    good = hostile_files.good_photos()
-    first, again, other = (list(hostile_files.flipped_bits(np.random.default_rng(n), good)) for n in (1, 1, 2))
+    good = hostile.good_photos()
+    first, again, other = (list(any_file.flipped_bits(np.random.default_rng(n), good)) for n in (1, 1, 2))
     assert first == again != other
 
 
 def test_no_hostile_file_takes_the_decoder_down_or_more_than_its_share(child, capsys, monkeypatch):
     """Each is read or refused with a reason, by one and the same child, within 500 MB and 5 s of CPU."""
     monkeypatch.setattr(decoder, "PATIENCE_S", 300.0)  # a busy test machine is no fault of the file's
-    child.photo(hostile_files.good_photos()["jpeg"])  # what importing takes is nobody's share
-    child.recording(hostile_files.good_recordings()["wav"])
+    child.photo(hostile.good_photos()["jpeg"])  # what importing takes is nobody's share
+    child.recording(hostile.good_recordings()["wav"])
     first, mutators, outcomes, cpu_s, peak_bytes = child._child.pid, set(), {}, {}, {}
-    for file in hostile_files.corpus(SEED):
+    for file in hostile.corpus(SEED):
         mutators.add(file.mutator)
         pid = child._alive().pid
         usage.forget_peak(pid)
@@ -65,7 +66,7 @@ def test_no_hostile_file_takes_the_decoder_down_or_more_than_its_share(child, ca
             f"at most {max(cpu_s.values()):.2f} s of CPU and {max(peak_bytes.values()) / 2**20:.0f} MB\n"
         )
     assert count.total() == len(outcomes) >= 200
-    assert mutators == {mutator.__name__ for mutator in hostile_files.MUTATORS}
+    assert mutators == {mutator.__name__ for mutator in hostile.MUTATORS}
     assert len(mutators) >= 20
     assert {name: what for (kind, name), what in outcomes.items() if what not in REASONS[kind]} == {}
     assert child._child.pid == first
@@ -75,7 +76,7 @@ def test_no_hostile_file_takes_the_decoder_down_or_more_than_its_share(child, ca
     assert min(count["face", "broken_file"], count["voice", "broken_file"]) > 50
 
 
-ODD = dict(hostile_files.odd_colours(np.random.default_rng(0)))
+ODD = dict(photos.odd_colours(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if "L" in name or name in {"png-RGBA", "png-16 bits"}])
@@ -84,5 +85,5 @@ def test_photos_of_odd_colours_are_read_as_what_they_show(child, name):
     if name == "png-16 bits":  # 0 to 65,535 over the rows
         shown = np.linspace(0, 255, 160 * 120).reshape(120, 160, 1)
     else:
-        shown = np.asarray(hostile_files.landscape()).astype(float)
+        shown = np.asarray(landscape()).astype(float)
     assert np.abs(pixels - shown).mean() < 4
