@@ -164,9 +164,13 @@ class Cohort:
         return kept.count() - kept.for_analysis().count()
 
     def flow(self) -> dict[str, int]:
-        """People by status, erased ones included: the counts of a flow of participants add up."""
+        """People by status, erased ones included: the counts of a flow of participants add up.
+
+        Whoever was erased is of no site any more, so that in an export of some sites they stand as "erased, any site".
+        """
         counts = Counter(self.enrolments.values_list("status", flat=True))
-        counts["erased"] = self.trial.enrolments.count() - sum(counts.values())
+        gone = self.trial.enrolments.filter(participant__status=Participant.Status.ERASED)
+        counts["erased, any site" if self.sites else "erased"] = gone.count()
         return dict(sorted(counts.items()))
 
     def assessed(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from fhir.resources.R4B import get_fhir_model_class
 from frictionless import Package, system
 
+from mhealth.people import rights
 from mhealth.research import datapackage, ndjson, redcap, registry, statistical, tabular
 from mhealth.research.cohort import Cohort, pseudonym
 from tests.research.conftest import only, rows
@@ -280,6 +281,15 @@ def test_only_what_was_asked_for_is_in_it(export, story):
     assert only(folder, "people")["status"] == "withdrawn"
     assert json.loads((folder / "manifest.json").read_text())["filters"] == {"sites": ["south"]}
     assert datapackage.PROFILE in (folder / "datapackage.json").read_text()
+
+
+def test_people_of_other_sites_are_not_counted_as_erased(export, ada):
+    counts = json.loads((export(sites=("south",)) / "manifest.json").read_text())["people"]
+    assert counts == {"erased, any site": 0, "withdrawn": 1}
+
+    rights.erase(ada)  # who was of another site, which nobody knows any more
+    counts = json.loads((export("later", sites=("south",)) / "manifest.json").read_text())["people"]
+    assert counts == {"erased, any site": 1, "withdrawn": 1}
 
 
 def test_a_wide_table_too_long_for_memory_has_no_spss_and_stata(export, monkeypatch):
