@@ -8,6 +8,7 @@ from interventions.context import Snapshot
 from interventions.models import Activity, ReasonTexts, Version
 from interventions.policies import Chosen, scales_met
 from recommender.policy import CLINICIAN_ORDER, PERSONALISED
+from recommender.reward import INTENDED
 
 HELPED_FROM, DID_NOT_HELP_TO = 3.5, 2.0  # mean helpfulness, 1 to 5
 LATENT_MOST = 0.5  # above this share of the score, the sentence says so
@@ -101,6 +102,8 @@ def _from_parts(
 
 
 def _from_part(name: str, activity: Activity, snapshot: Snapshot, titles: dict[str, str]) -> list[Reason]:
+    if name == INTENDED:
+        return [_reason("made_for_emotion")] if _made_for_what_shows(activity, snapshot) else []
     kind, _, rest = name.partition(":")
     column = rest.rpartition("*")[2]
     if kind == "past" and rest != activity.key:  # it may also speak for this one by not having helped
@@ -116,6 +119,11 @@ def _from_part(name: str, activity: Activity, snapshot: Snapshot, titles: dict[s
     return []
 
 
+def _made_for_what_shows(activity: Activity, snapshot: Snapshot) -> bool:
+    emotion = snapshot.context.emotion or {}
+    return bool(emotion) and max(emotion, key=lambda name: emotion[name]) in activity.targets.get("emotions", ())
+
+
 def _reason(key: str, **slots: object) -> Reason:
     return {"key": key, "slots": slots}
 
@@ -124,9 +132,13 @@ WORD_LISTS = {"emotion": "emotions", "scale": "scales", "band": "bands", "surene
 
 
 def render(reasons: list[Reason], texts: ReasonTexts, version: Version | None) -> list[str]:
-    """The sentences in the language of `texts`; version: the activity offered."""
+    """The sentences in the language of `texts`; version: the activity offered. Without a sentence nothing is said."""
     sentences = {**texts.sentences["open"], **texts.sentences["shared"]}
-    return [sentences[reason["key"]].format(**_words(reason["slots"], texts.words, version)) for reason in reasons]
+    return [
+        sentences[reason["key"]].format(**_words(reason["slots"], texts.words, version))
+        for reason in reasons
+        if reason["key"] in sentences
+    ]
 
 
 def _words(slots: dict, words: dict, version: Version | None) -> dict[str, object]:

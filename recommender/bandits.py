@@ -302,7 +302,7 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
     def head(of: RewardConfig, **known) -> RewardHead:
         return RewardHead(world.activities, of, **known)
 
-    narrow, told = PolicyConfig().spread, replace(ours, intended_sd=0.03)
+    narrow, rules = PolicyConfig().spread, Rules(world).made_for
     makers = {
         "uniform": lambda: Uniform(n),
         "popularity": lambda: Popularity(n),
@@ -314,8 +314,8 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
         "pooled regression": lambda: learner(head(WITHOUT_PEOPLE), True, 1.0),
         "mixed-effects bandit": lambda: learner(head(PEER), False, 1.0),
         "mixed-effects, narrow": lambda: learner(head(PEER), False, narrow),
-        "ours": lambda: learner(head(ours), True, narrow),
-        "ours + rules": lambda: learner(head(told, made_for=Rules(world).made_for), True, narrow),
+        "ours": lambda: learner(head(ours, made_for=rules), True, narrow),
+        "ours, no rules": lambda: learner(head(replace(ours, intended_sd=0.0)), True, narrow),
         "oracle": lambda: Oracle(cohort),
     }
     return makers[name]()

@@ -36,8 +36,7 @@ class RewardConfig:
         people of a trial share and which would otherwise blur what is learnt of the attribute itself.
     person_activity: what a person likes of single activities beyond their attributes; 0 leaves it out.
     intended, intended_sd: prior of what an activity earns more where the emotion is one that clinicians made it for
-        (tags "for:fear"). With an intended_sd of 0 there is no such coefficient; in the simulated worlds, whose
-        table is right for four of seven emotions, it did not pay (docs/benchmarks/recommender-regret.md).
+        (tags "for:fear"), until people's answers say otherwise. With an intended_sd of 0 there is no such coefficient.
     """
 
     noise: float = 0.3
@@ -51,7 +50,7 @@ class RewardConfig:
     person_attribute: float = 0.1
     person_activity: float = 0.0
     intended: float = 0.04
-    intended_sd: float = 0.0
+    intended_sd: float = 0.03
     blocks: tuple[str, ...] = RANKING_BLOCKS
 
     @classmethod
@@ -61,7 +60,7 @@ class RewardConfig:
         return cls(**{**known, "blocks": tuple(known.get("blocks", RANKING_BLOCKS))})
 
 
-BEFORE = {"attribute": 0.15, "interaction": 0.1}
+BEFORE = {"attribute": 0.15, "interaction": 0.1, "intended_sd": 0.0}
 
 
 @dataclass(frozen=True)

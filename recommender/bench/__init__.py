@@ -31,6 +31,7 @@ BENCHES: dict[str, str] = {  # name: module
     "cold_start": "recommender.bench.cold_start",
     "ope": "recommender.bench.ope",
     "regret": "recommender.bench.regret",
+    "priors": "recommender.bench.priors",
     "tuning": "recommender.bench.tuning",
     "wcls": "recommender.bench.wcls",
 }

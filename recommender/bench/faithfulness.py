@@ -27,6 +27,7 @@ from recommender.bench.cells import Cell
 from recommender.catalogue import Delivery
 from recommender.context import BLOCK_OF, EMOTIONS, SCALES, Context
 from recommender.policy import Candidate, PolicyConfig, clinician_order, decide, differences, fixed_sequence
+from recommender.reward import INTENDED
 from recommender.trials import play
 
 WORLDS, PEOPLE, CASES, QUICK_CASES = ("prompted", "nonlinear"), 150, 300, 60
@@ -147,6 +148,8 @@ def inputs_of(parts: dict[str, float]) -> dict[str, float]:
         column = rest.rpartition("*")[2] if "*" in rest else rest
         if kind == "past":
             found[name] += value
+        elif name == INTENDED:
+            found["emotion"] += value
         elif column in BLOCK_OF and BLOCK_OF[column] in WITHOUT and (kind == "context" or "*" in rest):
             found[BLOCK_OF[column]] += value
     return dict(found)

@@ -61,7 +61,7 @@ def test_what_clinicians_made_an_activity_for_reaches_everybody_at_once_as_it_re
     assert fits.any()
 
 
-LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "ours + rules", "LinTS", "LinUCB", "popularity")
+LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "ours, no rules", "LinTS", "LinUCB", "popularity")
 
 
 def test_learners_give_away_less_than_chance_and_more_than_the_oracle(world):

@@ -81,7 +81,7 @@ def test_what_each_delivery_added_sums_to_what_a_person_differs_by():
 
 def test_features_of_a_delivery_are_those_of_its_activity_less_their_mean_under_the_law():
     some = [replace(a, tags=("for:fear",)) if i == 2 else a for i, a in enumerate(catalogue())]
-    head = RewardHead(some, RewardConfig(intended_sd=0.03))
+    head = RewardHead(some)
     for row in rows_of()[0]:
         phi = head.features(row.context)
         x, z, y, noise = head.design([row])
@@ -94,23 +94,23 @@ def test_features_of_a_delivery_are_those_of_its_activity_less_their_mean_under_
 def test_an_activity_made_for_an_emotion_is_preferred_there_until_the_data_say_otherwise():
     activities = [*catalogue(), Activity("x", "origami", ("for:fear",)), Activity("y", "origami")]
     afraid, nothing = Context(emotion=mood("fear")).vector(), Context().vector()
-    told = RewardConfig(intended_sd=0.03)
-    head = RewardHead(activities, told)
+    head = RewardHead(activities)
     mean, _ = head.score(afraid)
     assert mean[9] - mean[10] == pytest.approx(RewardConfig().intended * (0.8 - 1 / 7))
     assert head.score(nothing)[0] == pytest.approx(0.0)
     assert head.without("emotion").score(afraid)[0] == pytest.approx(0.0)
     harmful = {p: [Row(afraid, 9, -0.5), Row(afraid, 10, 0.5)] * 5 for p in range(30)}
-    learnt, _ = RewardHead(activities, told).fit(harmful).score(afraid)
+    learnt, _ = RewardHead(activities).fit(harmful).score(afraid)
     assert learnt[9] < learnt[10]
     assert INTENDED in head.personal().explain(afraid, 9)
-    assert RewardHead(activities).score(afraid)[0] == pytest.approx(0.0)
+    assert RewardHead(activities, RewardConfig(intended_sd=0.0)).score(afraid)[0] == pytest.approx(0.0)
 
 
 def test_a_card_from_before_these_priors_were_chosen_means_what_it_meant():
     old = {"noise": 0.25, "blocks": ["emotion"]}
     config = RewardConfig.from_dict(old)
     assert (config.slow, config.attribute, config.noise, config.blocks) == (0.1, 0.15, 0.25, ("emotion",))
+    assert config.intended_sd == 0.0
     assert RewardConfig.from_dict(asdict(RewardConfig())) == RewardConfig()
     former = OutcomeModel(per_technique=True).fit(["x", "y"], [Outcome(True, 5, 0.5), Outcome(False, 2, 0.0)]).to_dict()
     card = {key: value for key, value in former.items() if key != "per_technique"}
