@@ -1,9 +1,15 @@
-"""SASRec, the peer that knows order: what a person took up before, in which order, says what they take up next.
+"""Models that know order: what a person took up before, in which order, says what they take up next.
 
-Kang & McAuley (2018, ICDM), with cross-entropy over all items instead of one negative per target, which alone makes it
-a strong peer (Klenitskiy & Vasilev 2023, RecSys).
+    SasRec       the peer: Kang & McAuley (2018, ICDM), with cross-entropy over all items instead of one negative per
+                 target, which alone makes it a strong peer (Klenitskiy & Vasilev 2023, RecSys)
+    OrderedVae   ours: the same attention is the encoder of a variational auto-encoder, at every place; it is asked
+                 for all of the items that follow soon, since what is wanted later is seldom the very next one.
+                 (A variational auto-encoder over sequences, with a recurrent encoder: Sachdeva et al. 2019, WSDM.)
 
-Shapes:  B people in a batch   L items in a sequence   N items   D width
+        after_t = Transformer(items up to t),   q(z_t | items up to t) = N(mean(after_t), sd(after_t)^2)
+        loss    = mean over t of [-mean over 1 <= j <= ahead of log p(item_{t+j} | z_t)] + beta KL(q || N(0, 1))
+
+Shapes:  B people in a batch   L items in a sequence   M places of all of them   N items   D width   K items ahead
 """
 
 from __future__ import annotations
@@ -16,14 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recommender.attention import Transformer, padded
+
 Judge = Callable[[Callable], float]
 
 
-class SasRec:
-    """Self-attentive sequential recommendation.
+class Sequential:
+    """What both share: passes over the people in random order, and the epoch that is judged best.
 
     length: of the past, in items.   patience: epochs without a better judgement before it ends at its best one.
     """
+
+    network_: Transformer
 
     def __init__(
         self, width: int = 64, blocks: int = 2, length: int = 100, dropout: float = 0.2, epochs: int = 60,
@@ -33,12 +43,12 @@ class SasRec:
         self.epochs, self.learning_rate, self.batch = epochs, learning_rate, batch
         self.patience, self.seed = patience, seed
 
-    def fit(self, sequences: Sequence[np.ndarray], n_items: int, judge: Judge | None = None) -> SasRec:
+    def fit(self, sequences: Sequence[np.ndarray], n_items: int, judge: Judge | None = None):
         """sequences: of each person the items from old to new.   judge: called after each epoch with `score`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.network_ = Transformer(n_items, self.width, self.blocks, self.length, self.dropout)
-            self._descend([s[-self.length - 1 :] for s in sequences if len(s) > 1], judge)
+            self.network_ = self._made(n_items)
+            self._descend([s for s in sequences if len(s) > 1], judge)
         return self
 
     @torch.no_grad()
@@ -54,6 +64,12 @@ class SasRec:
             scores[part] = self.network_.logits(last).numpy()
         return scores
 
+    def _made(self, n_items: int) -> Transformer:
+        return Transformer(n_items, self.width, self.blocks, self.length, self.dropout)
+
+    def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
+        raise NotImplementedError
+
     def _descend(self, sequences: list[np.ndarray], judge: Judge | None) -> None:
         network, rng = self.network_, np.random.default_rng(self.seed)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), fused=True)
@@ -62,7 +78,7 @@ class SasRec:
             network.train()
             for part in self._batches(sequences, rng):
                 optimizer.zero_grad()
-                self._loss(part).backward()
+                self._loss(part, rng).backward()
                 optimizer.step()
             value = judge(self.score) if judge else math.inf
             if value > best or not judge:
@@ -79,80 +95,93 @@ class SasRec:
         for i in range(0, len(order), self.batch):
             yield [sequences[j] for j in order[i : i + self.batch]]
 
-    def _loss(self, part: list[np.ndarray]) -> Tensor:
-        """Cross-entropy of the item that follows each place."""
-        items, lengths = padded([s[:-1] for s in part], self.network_.n_items)
+
+class SasRec(Sequential):
+    """Self-attentive sequential recommendation: the newest items of everybody, each asked for the one after it."""
+
+    def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
+        newest = [sequence[-self.length - 1 :] for sequence in part]
+        items, lengths = padded([s[:-1] for s in newest], self.network_.n_items)
         real = torch.arange(items.shape[1]) < lengths[:, None]  # (B, L)
-        targets = torch.from_numpy(np.concatenate([s[1:] for s in part]))
+        targets = torch.from_numpy(np.concatenate([s[1:] for s in newest]))
         return nn.functional.cross_entropy(self.network_.logits(self.network_(items, lengths)[real]), targets)
 
 
-class Transformer(nn.Module):
-    """Causal blocks over item and place embeddings; items are scored by their own embeddings."""
+class OrderedVae(Sequential):
+    """Our attention VAE where order is known.
 
-    def __init__(self, n_items: int, width: int, blocks: int, length: int, dropout: float) -> None:
-        super().__init__()
-        self.n_items, self.width, self.length = n_items, width, length
-        self.item = nn.Embedding(n_items + 1, width, padding_idx=n_items)
-        self.place = nn.Embedding(length, width)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([Block(width, dropout) for _ in range(blocks)])
-        self.norm = nn.LayerNorm(width)
-        for table in (self.item, self.place):
-            nn.init.normal_(table.weight, 0, 1 / math.sqrt(width))
-        with torch.no_grad():
-            self.item.weight[n_items] = 0.0
+    ahead: items that a place is asked for.   share: of the places that are asked in a pass; neighbours are asked for
+    nearly the same items, so that few places teach as much as all and cost less.   beta: weight of the KL term.
+    """
 
-    def forward(self, items: Tensor, lengths: Tensor) -> Tensor:
-        """What is known after each place, (B, L, D).  items: (B, L), padded at the end.  lengths: (B,).
+    network_: Latent
 
-        Places count from the end, as in the paper: the newest item of everybody has the same.
-        """
-        at = torch.arange(items.shape[1]) + self.length - lengths[:, None]
-        x = self.item(items) * math.sqrt(self.width) + self.place(at.clamp(max=self.length - 1))
-        x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x)
-        after: Tensor = self.norm(x)
-        return after
+    def __init__(
+        self, ahead: int = 10, share: float = 0.25, beta: float = 1e-3, learning_rate: float = 2e-3, batch: int = 64,
+        **others,
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate=learning_rate, batch=batch, **others)
+        self.ahead, self.share, self.beta = ahead, share, beta
+
+    def _made(self, n_items: int) -> Transformer:
+        return Latent(n_items, self.width, self.blocks, self.length, self.dropout)
+
+    def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
+        windows = [window_of(sequence, self.length + self.ahead, rng) for sequence in part]
+        past = [window[: max(len(window) - self.ahead, (len(window) + 1) // 2, 1)] for window in windows]
+        items, lengths = padded(past, self.network_.n_items)
+        real = torch.arange(items.shape[1]) < lengths[:, None]  # (B, L)
+        asked = torch.from_numpy(rng.random(int(real.sum())) < self.share)
+        asked[rng.integers(len(asked))] = True
+        followed = [following(window, len(known), self.ahead) for window, known in zip(windows, past, strict=True)]
+        targets, there = (torch.from_numpy(np.concatenate(each))[asked] for each in zip(*followed, strict=True))
+        with torch.autocast("cpu", torch.bfloat16):
+            mean, log_variance = self.network_.posterior(self.network_(items, lengths)[real][asked])
+        z = mean.float() + torch.randn(mean.shape) * (log_variance.float() / 2).exp()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network_.decode(z)
+        logits = logits.float()
+        log_p = logits.gather(1, targets) - logits.logsumexp(dim=1, keepdim=True)
+        likelihood = ((log_p * there).sum(dim=1) / there.sum(dim=1)).mean()
+        kl = 0.5 * (mean.float() ** 2 + log_variance.float().exp() - 1 - log_variance.float()).sum(dim=1).mean()
+        return self.beta * kl - likelihood
+
+
+class Latent(Transformer):
+    """What is known after a place as a normal distribution; it begins as the bare transformer, almost without noise."""
+
+    def __init__(self, *shape, **others) -> None:
+        super().__init__(*shape, **others)
+        self.mean, self.log_variance = nn.Linear(self.width, self.width), nn.Linear(self.width, self.width)
+        self.popular = nn.Parameter(torch.zeros(self.n_items))
+        for layer, start in ((self.mean, 0.0), (self.log_variance, -3.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, start)
+
+    def posterior(self, after: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | items so far), (…, D) each."""
+        return after + self.mean(after), self.log_variance(after)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(…, D) to (…, N)."""
+        return super().logits(z) + self.popular
 
     def logits(self, after: Tensor) -> Tensor:
-        """(…, D) to (…, N)."""
-        return after @ self.item.weight[: self.n_items].T
+        """Of the mean of q, (…, D) to (…, N)."""
+        return self.decode(self.posterior(after)[0])
 
 
-class Block(nn.Module):
-    """Attention to this place and those before it, then two layers at each place; residuals around both."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.p = dropout
-        self.norm, self.norm_two = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.feed = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width), nn.Dropout(dropout)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D). Padding stands at the end, where no place before it looks."""
-        q = self.norm(x)
-        p = self.p if self.training else 0.0
-        attended = nn.functional.scaled_dot_product_attention(
-            self.query(q), self.key(x), self.value(x), dropout_p=p, is_causal=True
-        )
-        x = q + attended
-        y = self.norm_two(x)
-        fed: Tensor = y + self.feed(y)
-        return fed
+def window_of(sequence: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """The whole of a short sequence, or a random stretch of a long one: the old part of it teaches too."""
+    start = int(rng.integers(max(len(sequence) - length, 0) + 1))
+    return sequence[start : start + length]
 
 
-def padded(sequences: Sequence[np.ndarray], blank: int) -> tuple[Tensor, Tensor]:
-    """Items (B, L), `blank` after the end of each, and the lengths, (B,)."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    items = np.full((len(sequences), lengths.max()), blank, dtype=np.int64)
-    for row, sequence in zip(items, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return torch.from_numpy(items), torch.from_numpy(lengths)
+def following(window: np.ndarray, places: int, ahead: int) -> tuple[np.ndarray, np.ndarray]:
+    """The items after each of the first places, (M, K), and which of them are there, (M, K)."""
+    at = np.arange(1, places + 1)[:, None] + np.arange(ahead)
+    there = at < len(window)
+    return window[np.minimum(at, len(window) - 1)], there
 
 
 def sequences_of(shown: np.ndarray, age: np.ndarray) -> list[np.ndarray]:
