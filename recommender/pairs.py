@@ -5,7 +5,8 @@ a pair given twice counts once. Where the rows of a user in `train` run from old
 is worth is for the validation target to say.
 
 temporal: learn from `train`, choose by `valid`, recommend to the same users from `train`; items of `train` and
-    `valid` are not offered again, `test` is the target. Without `valid`, a tenth of `train` is set aside to choose by.
+    `valid` are not offered again, `test` is the target. Without `valid`, the last tenth of each user's rows in `train`
+    is set aside to choose by: the newest, or any tenth where rows stand in no order of time.
 strong: all pairs are merged, whole users are held out (a tenth to choose by, a tenth to test), each with four fifths
     of the items shown and the rest, at least one, as the target.
 """
@@ -72,8 +73,9 @@ def split(pairs: dict[str, np.ndarray], protocol: str, seed: int) -> Split:
     closed = train if valid is None else train | valid
     fitted = train
     if valid is None:
-        valid = _set_aside(train, np.random.default_rng(seed))
-        fitted, age = train & ~valid, None  # what is set aside by chance cannot say what order is worth
+        rng = np.random.default_rng(seed)
+        valid = _newest(train, age, rng) if age is not None else _any(train, rng)
+        fitted = train & ~valid
     # what a person was given already is not offered again, and no target either
     return replace(_split(fitted, fitted, valid & ~fitted, train, closed, test & ~closed), age=age)
 
@@ -93,7 +95,15 @@ def _strong(x: np.ndarray, seed: int) -> Split:
     return _split(fitted, shown[valid], wanted[valid], shown[test], shown[test], wanted[test])
 
 
-def _set_aside(train: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _newest(train: np.ndarray, age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each user's newest tenth, rounded up or down by chance, but never all, (U, N)."""
+    count = train.sum(axis=1)
+    aside = np.minimum(np.floor(count / 10 + rng.random(len(count))), count - 1)
+    rank = np.where(train, age, np.inf).argsort(axis=1, kind="stable").argsort(axis=1)
+    return train & (rank < aside[:, None])
+
+
+def _any(train: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A tenth of the pairs, but never all of a user's, (U, N)."""
     aside = train & (rng.random(train.shape, dtype=np.float32) < 0.1)
     aside[(aside == train).all(axis=1)] = False
@@ -108,7 +118,10 @@ def _split(*parts: np.ndarray) -> Split:
 
 
 def _tables(pairs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Tables (U, N) of bool over the users and items that occur, in the order of their ids; and the age in `train`."""
+    """Tables (U, N) of bool over the users and items that occur, in the order of their ids; and the age in `train`.
+
+    No age where each user's rows are sorted by item: that is an order of ids, not of time.
+    """
     every = np.concatenate(list(pairs.values()))
     users, items = np.unique(every[:, 0]), np.unique(every[:, 1])
     if len(users) * len(items) > MOST_CELLS or len(items) > MOST_ITEMS:
@@ -123,7 +136,13 @@ def _tables(pairs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.nda
         tables[name][place] = True
     age = np.zeros(tables["train"].shape, dtype=np.float32)
     age[places["train"]] = _rows_after(places["train"][0])
-    return tables, age
+    return tables, None if _sorted_by_item(*places["train"]) else age
+
+
+def _sorted_by_item(user: np.ndarray, item: np.ndarray) -> bool:
+    order = np.argsort(user, kind="stable")
+    same = user[order][1:] == user[order][:-1]
+    return bool(same.any() and (np.diff(item[order])[same] >= 0).all())
 
 
 def _rows_after(user: np.ndarray) -> np.ndarray:

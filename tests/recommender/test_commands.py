@@ -107,7 +107,8 @@ def pairs_file(tmp_path):
     x = rng.random((80, 16)) < taste[np.arange(80) % 2]
     part = rng.choice(3, size=x.shape, p=[0.6, 0.2, 0.2])
     path = tmp_path / "pairs.npz"
-    np.savez(path, **{name: np.argwhere(x & (part == i)) for i, name in enumerate(("train", "valid", "test"))})
+    parts = {name: np.argwhere(x & (part == i)) for i, name in enumerate(("train", "valid", "test"))}
+    np.savez(path, **{name: rng.permutation(pairs) for name, pairs in parts.items()})
     return path
 
 
@@ -173,7 +174,20 @@ def test_the_age_of_an_item_is_the_number_of_later_rows_of_its_user():
     data = split({"train": train, "valid": train[:1], "test": np.array([[0, 4]])}, "temporal", 0)
     assert data.age[0, :2].tolist() == [1, 0]
     assert data.age[1].tolist() == [2, 1, 0]  # taken up once more at the end
-    assert split({"train": train, "test": np.array([[0, 4]])}, "temporal", 0).age is None
+    by_item = train[np.lexsort([train[:, 1], train[:, 0]])]
+    assert split({"train": by_item, "test": np.array([[0, 4]])}, "temporal", 0).age is None
+
+
+def test_without_a_part_to_choose_by_the_newest_tenth_is_set_aside():
+    walks = {0: np.arange(20)[::-1], 1: np.roll(np.arange(20), 7), 2: np.array([5, 3])}
+    train = np.array([(user, item) for user, walk in walks.items() for item in walk])
+    for seed in range(5):
+        data = split({"train": train, "test": np.array([[0, 20], [2, 0]])}, "temporal", seed)
+        for user, walk in walks.items():
+            wanted, size = set(np.flatnonzero(data.valid_wanted[user])), len(walk)
+            assert wanted == set(walk[size - len(wanted) :].tolist())
+            assert len(wanted) in ((2, 3) if size == 20 else (0, 1))
+            assert wanted.isdisjoint(np.flatnonzero(data.fitted[user]))
 
 
 @pytest.mark.parametrize("in_order", [True, False])
