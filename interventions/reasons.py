@@ -15,6 +15,9 @@ LATENT_MOST = 0.5  # above this share of the score, the sentence says so
 SURE_FROM = {"high": 0.5, "medium": 0.25, "low": 0.0}  # probability of this activity among those possible
 MOST_OPEN = 4
 
+# Sentences that texts approved before 2026-11-22 do not have: without one, nothing is said.
+LATER = ("made_for_emotion", "made_for_corrected")
+
 Reason = dict  # {"key": sentence, "slots": {slot: code or value}}
 
 
@@ -103,7 +106,7 @@ def _from_parts(
 
 def _from_part(name: str, activity: Activity, snapshot: Snapshot, titles: dict[str, str]) -> list[Reason]:
     if name == INTENDED:
-        return [_reason("made_for_emotion")] if _made_for_what_shows(activity, snapshot) else []
+        return _made_for_what_shows(activity, snapshot)
     kind, _, rest = name.partition(":")
     column = rest.rpartition("*")[2]
     if kind == "past" and rest != activity.key:  # it may also speak for this one by not having helped
@@ -119,9 +122,14 @@ def _from_part(name: str, activity: Activity, snapshot: Snapshot, titles: dict[s
     return []
 
 
-def _made_for_what_shows(activity: Activity, snapshot: Snapshot) -> bool:
-    emotion = snapshot.context.emotion or {}
-    return bool(emotion) and max(emotion, key=lambda name: emotion[name]) in activity.targets.get("emotions", ())
+def _made_for_what_shows(activity: Activity, snapshot: Snapshot) -> list[Reason]:
+    """Of a check-in that could be read, or of the person's own word for it."""
+    made_for, emotion = activity.targets.get("emotions", ()), snapshot.context.emotion
+    if snapshot.source == "correction":
+        return [_reason("made_for_corrected")] if set(snapshot.labels) & set(made_for) else []
+    if snapshot.source != "check_in" or snapshot.abstained or not emotion:
+        return []
+    return [_reason("made_for_emotion")] if max(emotion, key=lambda name: emotion[name]) in made_for else []
 
 
 def _reason(key: str, **slots: object) -> Reason:
@@ -132,12 +140,12 @@ WORD_LISTS = {"emotion": "emotions", "scale": "scales", "band": "bands", "surene
 
 
 def render(reasons: list[Reason], texts: ReasonTexts, version: Version | None) -> list[str]:
-    """The sentences in the language of `texts`; version: the activity offered. Without a sentence nothing is said."""
+    """The sentences in the language of `texts`; version: the activity offered."""
     sentences = {**texts.sentences["open"], **texts.sentences["shared"]}
     return [
         sentences[reason["key"]].format(**_words(reason["slots"], texts.words, version))
         for reason in reasons
-        if reason["key"] in sentences
+        if reason["key"] in sentences or reason["key"] not in LATER
     ]
 
 

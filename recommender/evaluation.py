@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from recommender.attention import sequences_of
 from recommender.catalogue import Activity
 from recommender.fitting import GAINS, chosen_by_halves, paired_p
 from recommender.histories import standardised
@@ -22,10 +23,11 @@ from recommender.metrics import ranking_metrics
 from recommender.network import VaeConfig
 from recommender.pairs import PROTOCOLS, BadPairs, Split, read_pairs, split
 from recommender.ratings import ImplicitAls, ItemKnn, MultVae, RecVae, Slim
-from recommender.sequences import OrderedVae, SasRec, Sequential, sequences_of
+from recommender.sequences import OrderedVae, SasRec, Sequential
 from recommender.space import Float, Int, Log, Setting, Space
 from recommender.tuning import minimise
 
+Weighed = Callable[[np.ndarray], np.ndarray]  # what is shown of each person, (U, N), to what it counts for
 KS = (10, 20, 50, 100)
 LINEAR = ("ease", "ease-recent", "ed-att-vae")  # their linear path is chosen once for all of them
 SIGNIFICANCE = 0.05
@@ -96,12 +98,12 @@ def _model(name: str, data: Split, seed: int, config: Any, told: Callable[[str],
     plain = name in LINEAR[:2]
     regularisation, popularity = _chosen_linear(data, (0.0,) if plain else POPULARITIES)
     told(f"{name}: lambda {regularisation:g}, popularity {popularity:g} by the validation target")
-    weights = 1.0 if name == "ease" else _recency(data, regularisation, popularity, told)
+    weighed = _alike if name == "ease" else _recency(data, regularisation, popularity, told)
     if plain:
         ease = Ease(regularisation).fit(data.fitted)
-        return lambda shown: ease.score(shown * weights)
+        return lambda shown: ease.score(weighed(shown))
     chosen = replace(config or FILMS, regularisation=regularisation, popularity=popularity)
-    return _ours(data, seed, chosen, weights, told)
+    return _ours(data, seed, chosen, weighed, told)
 
 
 def _searched(base: str, data: Split, seed: int, told: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -163,17 +165,17 @@ PEERS: dict[str, Callable[..., Callable]] = {  # name: fits to a split, with set
 }
 
 
-def _ours(data: Split, seed: int, config: VaeConfig, weights: np.ndarray | float, told: Callable[[str], None]):
+def _ours(data: Split, seed: int, config: VaeConfig, weighed: Weighed, told: Callable[[str], None]):
     from recommender.vae import NothingToLearn, Recommender
 
     ours = Recommender(config, seed)
     activities = [Activity(str(i)) for i in range(data.fitted.shape[1])]
     try:
-        ours.fit_matrix(data.fitted, activities, shown=data.valid_shown * weights, wanted=data.valid_wanted)
+        ours.fit_matrix(data.fitted, activities, shown=weighed(data.valid_shown), wanted=data.valid_wanted)
     except NothingToLearn as error:
         raise BadPairs(f"nobody is left to learn from: {error}") from error
     told(f"ours: {ours.report_}")
-    return _with_order(lambda shown: ours.logits_of_matrix(shown * weights), data, seed, told)
+    return _with_order(lambda shown: ours.logits_of_matrix(weighed(shown)), data, seed, told)
 
 
 def _with_order(table: Callable, data: Split, seed: int, told: Callable[[str], None]) -> Callable:
@@ -192,23 +194,32 @@ def _with_order(table: Callable, data: Split, seed: int, told: Callable[[str], N
     return lambda shown: standardised(table(shown)) + gain * standardised(order(shown))
 
 
-def _recency(data: Split, regularisation: float, popularity: float, told: Callable[[str], None]) -> np.ndarray | float:
-    """What an item counts for by its age, (U, N); 1 unless the order of rows ranks better by a paired test."""
+def _recency(data: Split, regularisation: float, popularity: float, told: Callable[[str], None]) -> Weighed:
+    """Rows in which newer items count for more, if that ranks better by a paired test; else rows as they are."""
     if data.age is None or not data.valid_wanted.any():
-        return 1.0
+        return _alike
     ease = ease_weights(gram_of(data.fitted), regularisation, popularity).astype(np.float32)
-    weights: list[np.ndarray | float] = [
-        1.0,
-        *(floor + (1 - floor) * np.exp(-data.age / rows) for rows, floor in RECENCIES),
-    ]
-    tried = np.stack([_ndcg(scipy.sparse.csr_array(data.valid_shown * one) @ ease, data) for one in weights])
+    choices: list[Weighed] = [_alike, *(partial(_newer, data.age, *recency) for recency in RECENCIES)]
+    tried = np.stack([_ndcg(scipy.sparse.csr_array(weighed(data.valid_shown)) @ ease, data) for weighed in choices])
     values, best = chosen_by_halves(tried, np.random.default_rng(0))
     if best == 0 or paired_p(values, tried[0]) >= SIGNIFICANCE:
-        return 1.0
+        return _alike
     told(
         f"order counts: {RECENCIES[best - 1]}, validation NDCG {tried[best].mean():.4f}, without {tried[0].mean():.4f}"
     )
-    return weights[best]
+    return choices[best]
+
+
+def _alike(shown: np.ndarray) -> np.ndarray:
+    return shown
+
+
+def _newer(age: np.ndarray, rows: float, floor: float, shown: np.ndarray) -> np.ndarray:
+    """Weights from 1 for the newest item that is shown down to `floor`; 1/e of the way after so many rows, (U, N)."""
+    newest = np.where(shown > 0, age, np.inf).min(axis=1, keepdims=True)
+    since = np.where(shown > 0, age - np.where(np.isfinite(newest), newest, 0.0), 0.0)
+    weighed: np.ndarray = shown * (floor + (1 - floor) * np.exp(-since / rows)).astype(shown.dtype)
+    return weighed
 
 
 def _best(scores: Sequence[Callable], data: Split) -> Callable:

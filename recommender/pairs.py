@@ -120,7 +120,7 @@ def _split(*parts: np.ndarray) -> Split:
 def _tables(pairs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Tables (U, N) of bool over the users and items that occur, in the order of their ids; and the age in `train`.
 
-    No age where each user's rows are sorted by item: that is an order of ids, not of time.
+    No age where each user's rows are sorted by item, up or down: that is an order of ids, not of time.
     """
     every = np.concatenate(list(pairs.values()))
     users, items = np.unique(every[:, 0]), np.unique(every[:, 1])
@@ -142,7 +142,8 @@ def _tables(pairs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.nda
 def _sorted_by_item(user: np.ndarray, item: np.ndarray) -> bool:
     order = np.argsort(user, kind="stable")
     same = user[order][1:] == user[order][:-1]
-    return bool(same.any() and (np.diff(item[order])[same] >= 0).all())
+    steps = np.diff(item[order])[same]
+    return bool(len(steps) and ((steps >= 0).all() or (steps <= 0).all()))
 
 
 def _rows_after(user: np.ndarray) -> np.ndarray:

@@ -187,11 +187,12 @@ class RewardHead:
         if activities is None:
             return self.attributes, np.eye(len(self.ids)), self.made_for
         place = {name: i for i, name in enumerate(self.ids)}
-        known = np.zeros((len(activities), len(self.ids)))
+        known, made_for = np.zeros((len(activities), len(self.ids))), intentions(activities)
         for row, activity in enumerate(activities):
             if activity.id in place:
                 known[row, place[activity.id]] = 1.0
-        return attribute_matrix(activities, self.attribute_names), known, intentions(activities)
+                made_for[row] = self.made_for[place[activity.id]]
+        return attribute_matrix(activities, self.attribute_names), known, made_for
 
     def _own(self, attributes: np.ndarray, known: np.ndarray) -> np.ndarray:
         return np.hstack([attributes, known]) if self.config.person_activity else attributes

@@ -53,7 +53,7 @@ class Sequential:
 
     @torch.no_grad()
     def score(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
-        """Logit of each item to come next, (U, N); of an empty past, all equal."""
+        """Logit of each item to come next (ours: soon), (U, N); of an empty past, all equal."""
         self.network_.eval()
         scores = np.zeros((len(sequences), self.network_.n_items), dtype=np.float32)
         known = [i for i, sequence in enumerate(sequences) if len(sequence)]
@@ -110,8 +110,10 @@ class SasRec(Sequential):
 class OrderedVae(Sequential):
     """Our attention VAE where order is known.
 
-    ahead: items that a place is asked for.   share: of the places that are asked in a pass; neighbours are asked for
-    nearly the same items, so that few places teach as much as all and cost less.   beta: weight of the KL term.
+    ahead: items that a place is asked for; of a sequence shorter than twice that, half is past.
+    share: of the places that are asked in a pass; neighbours are asked for nearly the same items, so that few places
+        teach as much as all and cost less.
+    beta: weight of the KL term.
     """
 
     network_: Latent
@@ -128,7 +130,8 @@ class OrderedVae(Sequential):
 
     def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
         windows = [window_of(sequence, self.length + self.ahead, rng) for sequence in part]
-        past = [window[: max(len(window) - self.ahead, (len(window) + 1) // 2, 1)] for window in windows]
+        # Places count from the end: a newest one that was asked for fewer items than others would answer so later.
+        past = [window[: max(len(window) - self.ahead, (len(window) + 1) // 2)] for window in windows]
         items, lengths = padded(past, self.network_.n_items)
         real = torch.arange(items.shape[1]) < lengths[:, None]  # (B, L)
         asked = torch.from_numpy(rng.random(int(real.sum())) < self.share)
@@ -182,9 +185,3 @@ def following(window: np.ndarray, places: int, ahead: int) -> tuple[np.ndarray, 
     at = np.arange(1, places + 1)[:, None] + np.arange(ahead)
     there = at < len(window)
     return window[np.minimum(at, len(window) - 1)], there
-
-
-def sequences_of(shown: np.ndarray, age: np.ndarray) -> list[np.ndarray]:
-    """Items of each row from old to new.  shown: (U, N) of 0 and 1.   age: (U, N) later rows of the same person."""
-    taken = [np.flatnonzero(row) for row in shown]
-    return [items[np.argsort(-ages[items], kind="stable")] for items, ages in zip(taken, age, strict=True)]

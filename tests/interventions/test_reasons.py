@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import pytest
+
 from interventions import reasons
 from interventions.context import Snapshot
 from recommender.catalogue import Delivery, Outcome
@@ -28,21 +30,25 @@ def test_another_activity_is_said_to_have_helped_only_where_it_did():
         assert said(no_help) == []
 
 
-def test_an_activity_is_said_to_be_made_for_the_moment_only_where_clinicians_made_it_for_the_emotion_shown():
+def test_an_activity_is_said_to_be_made_for_the_moment_only_where_clinicians_made_it_for_what_shows():
     activity = SimpleNamespace(key="letter", technique="journaling", targets={"emotions": ["fear"]})
-    shown = dict.fromkeys(EMOTIONS, 0.05)
+    even = dict.fromkeys(EMOTIONS, 0.05)
 
-    def keys(emotion: dict | None) -> list[str]:
-        snapshot = Snapshot(at=NOW, context=Context(emotion=emotion), history=())
+    def keys(emotion: dict | None, source: str = "check_in", **how) -> list[str]:
+        snapshot = Snapshot(at=NOW, context=Context(emotion=emotion), history=(), source=source, **how)
         return [r["key"] for r in reasons._from_parts(activity, snapshot, {INTENDED: 0.03}, TITLES)]
 
-    assert keys({**shown, "fear": 0.7}) == ["made_for_emotion"]
-    assert keys({**shown, "anger": 0.7}) == []
-    assert keys(None) == []
+    afraid, angry = {**even, "fear": 0.7}, {**even, "anger": 0.7}
+    assert keys(afraid) == ["made_for_emotion"]
+    assert keys(angry) == keys(None) == keys(afraid, abstained=True) == keys(afraid, "unreadable") == []
+    assert keys(angry, "correction", labels=("anger", "fear")) == ["made_for_corrected"]
+    assert keys(afraid, "correction", labels=("anger",)) == []
 
 
-def test_a_reason_without_an_approved_sentence_is_not_said():
+def test_a_reason_that_older_texts_have_no_sentence_for_is_not_said_and_any_other_must_have_one():
     texts = SimpleNamespace(sentences={"open": {"chance": "A little chance."}, "shared": {}}, words={})
     assert reasons.render([{"key": "made_for_emotion", "slots": {}}, {"key": "chance", "slots": {}}], texts, None) == [
         "A little chance."
     ]
+    with pytest.raises(KeyError):
+        reasons.render([{"key": "technique", "slots": {}}], texts, None)

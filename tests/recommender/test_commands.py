@@ -2,12 +2,16 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recommender import evaluation
 from recommender.__main__ import main
 from recommender.evaluation import MODELS, evaluate
+from recommender.linear import ease_weights, gram_of
 from recommender.log import BadLog, line_of, read_log
 from recommender.pairs import BadPairs, read_pairs, split
 from recommender.vae import Recommender, VaeConfig
@@ -175,33 +179,43 @@ def test_the_age_of_an_item_is_the_number_of_later_rows_of_its_user():
     assert data.age[0, :2].tolist() == [1, 0]
     assert data.age[1].tolist() == [2, 1, 0]  # taken up once more at the end
     by_item = train[np.lexsort([train[:, 1], train[:, 0]])]
-    assert split({"train": by_item, "test": np.array([[0, 4]])}, "temporal", 0).age is None
+    for rows in (by_item, by_item[::-1]):
+        assert split({"train": rows, "test": np.array([[0, 4]])}, "temporal", 0).age is None
 
 
 def test_without_a_part_to_choose_by_the_newest_tenth_is_set_aside():
-    walks = {0: np.arange(20)[::-1], 1: np.roll(np.arange(20), 7), 2: np.array([5, 3])}
+    walks = {0: np.roll(np.arange(25), 3), 1: np.roll(np.arange(25), 7), 2: np.array([5, 3])}
     train = np.array([(user, item) for user, walk in walks.items() for item in walk])
-    for seed in range(5):
-        data = split({"train": train, "test": np.array([[0, 20], [2, 0]])}, "temporal", seed)
+    sizes = set()
+    for seed in range(9):
+        data = split({"train": train, "test": np.array([[0, 30], [2, 0]])}, "temporal", seed)
         for user, walk in walks.items():
             wanted, size = set(np.flatnonzero(data.valid_wanted[user])), len(walk)
             assert wanted == set(walk[size - len(wanted) :].tolist())
-            assert len(wanted) in ((2, 3) if size == 20 else (0, 1))
             assert wanted.isdisjoint(np.flatnonzero(data.fitted[user]))
+            sizes.add((size, len(wanted)))
+    assert sizes <= {(25, 2), (25, 3), (2, 0), (2, 1)}
+    assert sizes >= {(25, 2), (25, 3), (2, 0)}  # a tenth of 25, rounded by chance
 
 
-@pytest.mark.parametrize("in_order", [True, False])
-def test_the_order_of_rows_counts_where_it_says_what_comes_next_and_not_where_it_is_shuffled(in_order, tmp_path):
+def walks_file(path: Path, *, in_order: bool, with_valid: bool = True, people: int = 300) -> Path:
     """Everybody takes up half of four groups of films, one after the other, and then the rest of the last one."""
-    rng, path = np.random.default_rng(0), tmp_path / "walks.npz"
-    parts = {"train": [], "valid": [], "test": []}
-    for user in range(300):
+    rng, parts = np.random.default_rng(0), {"train": [], "valid": [], "test": []}
+    for user in range(people):
         films = [6 * group + rng.permutation(6) for group in rng.permutation(5)[:4]]
         walk = np.concatenate([half[:3] for half in films])
         train = walk if in_order else rng.permutation(walk)
         for name, items in zip(parts, (train, films[-1][3:4], films[-1][4:]), strict=True):
-            parts[name] += [(user, item) for item in items]
-    np.savez(path, **{name: np.array(rows) for name, rows in parts.items()})
+            parts[name if with_valid or name == "test" else "train"] += [(user, item) for item in items]
+    np.savez(path, **{name: np.array(rows) for name, rows in parts.items() if rows})
+    return path
+
+
+@pytest.mark.parametrize(("in_order", "with_valid"), [(True, True), (False, True), (True, False)])
+def test_the_order_of_rows_counts_where_it_says_what_comes_next_and_not_where_it_is_shuffled(
+    in_order, with_valid, tmp_path
+):
+    path = walks_file(tmp_path / "walks.npz", in_order=in_order, with_valid=with_valid)
     said = []
     rows = evaluate(path, "temporal", models=["ease", "ease-recent"], told=said.append)
     plain, recent = (
@@ -210,6 +224,27 @@ def test_the_order_of_rows_counts_where_it_says_what_comes_next_and_not_where_it
     )
     assert any(line.startswith("order counts") for line in said) is in_order
     assert (recent > plain + 0.05) is in_order
+
+
+def test_a_reader_of_order_that_knows_nothing_is_left_out(tmp_path, monkeypatch):
+    data = split(read_pairs(walks_file(tmp_path / "walks.npz", in_order=True)), "temporal", 0)
+    rng, said = np.random.default_rng(1), []
+    monkeypatch.setattr(evaluation, "_sequential", lambda *_: lambda shown: rng.standard_normal(shown.shape))
+
+    def table(shown: np.ndarray) -> np.ndarray:
+        return shown @ ease_weights(gram_of(data.fitted), 100.0)
+
+    assert evaluation._with_order(table, data, 0, said.append) is table
+    nothing = replace(data, valid_wanted=np.zeros_like(data.valid_wanted))
+    assert evaluation._with_order(table, nothing, 0, said.append) is table
+    assert said == []
+
+
+def test_the_newest_item_that_is_shown_counts_whole_whatever_is_hidden():
+    age, shown = np.array([[3.0, 2, 1, 0], [0, 0, 0, 0]]), np.array([[1.0, 1, 0, 0], [0, 0, 0, 0]])
+    weighed = evaluation._newer(age, 1.0, 0.1, shown)
+    assert weighed[0] == pytest.approx([0.1 + 0.9 / np.e, 1, 0, 0])
+    assert not weighed[1].any()
 
 
 def test_what_was_given_before_is_no_target_and_nobody_loses_all_they_have():

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from recommender import evaluation
-from recommender.attention import padded
+from recommender.attention import padded, sequences_of
 from recommender.pairs import BadPairs, split
-from recommender.sequences import OrderedVae, SasRec, following, sequences_of, window_of
+from recommender.sequences import OrderedVae, SasRec, following, window_of
 
 N = 12
 
@@ -34,6 +34,17 @@ def test_ours_ranks_all_of_the_items_that_follow_soon_above_the_others():
     scores = ours.fit(walks(), N).score([np.array([2, 3, 4]), np.array([7])])
     first = np.argsort(-scores, axis=1)[:, :3]
     assert [set(row) for row in first.tolist()] == [{5, 6, 7}, {8, 9, 10}]
+
+
+def test_ours_learns_with_noise_and_pays_for_what_it_says_beyond_the_prior():
+    ours, part = OrderedVae(ahead=3, share=1.0, width=16, length=10, dropout=0.0, epochs=1), walks(30)
+    ours.fit(part, N)
+    rng = np.random.default_rng(0)
+    one, other = (ours._loss(part, rng).item() for _ in range(2))
+    assert one != other  # z is drawn anew
+    ours.beta = 10.0
+    assert ours._loss(part, rng).item() > max(one, other) + 1.0
+    assert (ours.score(part) == ours.score(part)).all()
 
 
 def test_a_place_is_asked_for_what_follows_it_as_far_as_the_sequence_goes():
