@@ -183,8 +183,8 @@ def _with_order(table: Callable, data: Split, seed: int, told: Callable[[str], N
     if data.age is None or not data.valid_wanted.any():
         return table
     order = _sequential(OrderedVae, data, seed)
-    plain = _ndcg(base := table(data.valid_shown), data)
-    base, after = standardised(base), standardised(order(data.valid_shown))
+    scores = table(data.valid_shown)
+    plain, base, after = _ndcg(scores, data), standardised(scores), standardised(order(data.valid_shown))
     tried = np.stack([_ndcg(base + gain * after, data) for gain in GAINS])
     values, best = chosen_by_halves(tried, np.random.default_rng(seed))
     if paired_p(values, plain) >= SIGNIFICANCE:
