@@ -129,25 +129,33 @@ class OrderedVae(Sequential):
         return Latent(n_items, self.width, self.blocks, self.length, self.dropout)
 
     def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
-        windows = [window_of(sequence, self.length + self.ahead, rng) for sequence in part]
-        # Places count from the end: a newest one that was asked for fewer items than others would answer so later.
-        past = [window[: max(len(window) - self.ahead, (len(window) + 1) // 2)] for window in windows]
-        items, lengths = padded(past, self.network_.n_items)
-        real = torch.arange(items.shape[1]) < lengths[:, None]  # (B, L)
-        asked = torch.from_numpy(rng.random(int(real.sum())) < self.share)
-        asked[rng.integers(len(asked))] = True
-        followed = [following(window, len(known), self.ahead) for window, known in zip(windows, past, strict=True)]
-        targets, there = (torch.from_numpy(np.concatenate(each))[asked] for each in zip(*followed, strict=True))
+        items, lengths, asked, targets, there = self._questions(part, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            mean, log_variance = self.network_.posterior(self.network_(items, lengths)[real][asked])
-        z = mean.float() + torch.randn(mean.shape) * (log_variance.float() / 2).exp()
+            mean, log_variance = self.network_.posterior(self.network_(items, lengths)[asked])
+        mean, log_variance = mean.float(), log_variance.float()
+        z = mean + torch.randn(mean.shape) * (log_variance / 2).exp()
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network_.decode(z)
         logits = logits.float()
-        log_p = logits.gather(1, targets) - logits.logsumexp(dim=1, keepdim=True)
+        log_p = logits.gather(1, targets) - logits.logsumexp(dim=1, keepdim=True)  # (M, K)
         likelihood = ((log_p * there).sum(dim=1) / there.sum(dim=1)).mean()
-        kl = 0.5 * (mean.float() ** 2 + log_variance.float().exp() - 1 - log_variance.float()).sum(dim=1).mean()
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
         return self.beta * kl - likelihood
+
+    def _questions(self, part: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Past items (B, L), their numbers (B,), the places asked (B, L), what follows each of them, and if it does.
+
+        Places count from the end: a newest one that was asked for fewer items than others would answer so later.
+        """
+        windows = [window_of(sequence, self.length + self.ahead, rng) for sequence in part]
+        past = [window[: max(len(window) - self.ahead, (len(window) + 1) // 2)] for window in windows]
+        items, lengths = padded(past, self.network_.n_items)
+        real = torch.arange(items.shape[1]) < lengths[:, None]
+        chosen = torch.from_numpy(rng.random(int(real.sum())) < self.share)
+        chosen[rng.integers(len(chosen))] = True
+        followed = [following(window, len(known), self.ahead) for window, known in zip(windows, past, strict=True)]
+        targets, there = (torch.from_numpy(np.concatenate(each))[chosen] for each in zip(*followed, strict=True))
+        return items, lengths, real.masked_scatter(real, chosen), targets, there
 
 
 class Latent(Transformer):
