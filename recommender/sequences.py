@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ from recommender.attention import Transformer, padded
 Judge = Callable[[Callable], float]
 
 
-class Sequential:
+class Sequential(ABC):
     """What both share: passes over the people in random order, and the epoch that is judged best.
 
     length: of the past, in items.   patience: epochs without a better judgement before it ends at its best one.
@@ -67,8 +68,9 @@ class Sequential:
     def _made(self, n_items: int) -> Transformer:
         return Transformer(n_items, self.width, self.blocks, self.length, self.dropout)
 
+    @abstractmethod
     def _loss(self, part: list[np.ndarray], rng: np.random.Generator) -> Tensor:
-        raise NotImplementedError
+        """What a batch of sequences is to make small; the rng says which parts of them are asked."""
 
     def _descend(self, sequences: list[np.ndarray], judge: Judge | None) -> None:
         network, rng = self.network_, np.random.default_rng(self.seed)
