@@ -1,4 +1,5 @@
 import io
+import signal
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def test_a_file_that_kills_the_child_takes_nothing_else_down(child, monkeypatch)
     child._child.kill()
     child._child.wait()
     assert child.photo(png(32, 32)).shape == (32, 32, 3)
-    monkeypatch.setattr(decoder, "PATIENCE_S", 0.0)
+    child._child.send_signal(signal.SIGSTOP)  # it lives and never answers
+    monkeypatch.setattr(decoder, "PATIENCE_S", 0.2)
     with pytest.raises(DecoderCrashed):
         child.photo(png(32, 32))
     monkeypatch.undo()
