@@ -165,7 +165,8 @@ def test_before_unblinding_the_arms_are_shuffled_and_nobody_is_named(followed, r
         0
     ]
     shown = csv(folder, "ancova").set_index("scale").loc["dass21_depression"]
-    assert abs(abs(shown["estimate"]) - abs(real.estimate)) > 0.5
+    # no other division of fourteen people gives this estimate again; near it many come, by chance
+    assert abs(shown["estimate"]) != pytest.approx(abs(real.estimate), abs=1e-4)
     everything = "".join(path.read_text() for path in folder.iterdir())
     for enrolment in Enrolment.objects.select_related("participant__user"):
         assert enrolment.participant.user.email not in everything
