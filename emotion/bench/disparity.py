@@ -257,7 +257,7 @@ def report(lines: Sequence[dict[str, Any]], total: int, out: Path) -> str:
 def _draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 1 + 0.3 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(10, 1 + 0.3 * len(lines)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     names = [line["method"] for line in lines]
     errors = np.abs(np.array([line["auc_interval_95"] for line in lines]).T - [line["auc"] for line in lines])
@@ -266,7 +266,7 @@ def _draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
     left.set(xlabel="AUC (dotted: goal)", xlim=(0.75, 0.95))
     right.plot([100 * x["recall_at_5_percent_false_alarms"] for x in lines], names, "o", color="#30507a")
     right.axvline(55, color="#888888", linestyle=":")
-    right.set(xlabel="% found at 5 % false alarms (dotted: goal)", xlim=(30, 75))
+    right.set(xlabel="% found at 5 % false alarms", xlim=(30, 75))
     left.invert_yaxis()
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

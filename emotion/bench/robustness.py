@@ -185,15 +185,19 @@ def retained(line: dict[str, Any], name: str) -> float:
 def _draw(sets: list[tuple[str, list[dict[str, Any]]]], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    methods = sorted({line["method"] for _, lines in sets for line in lines})
     figure = Figure(figsize=(4.5 * len(sets), 3.8), layout="constrained")
     for axes, (data, lines) in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
-        for line, mark in zip(lines, "osv^", strict=False):
-            values = [100 * line["conditions"][name]["uar"] for name in CONDITIONS]
-            axes.plot(values, list(CONDITIONS), mark, label=line["method"], alpha=0.8)
+        for line in sorted(lines, key=lambda line: methods.index(line["method"])):
+            values, place = (
+                [100 * line["conditions"][name]["uar"] for name in CONDITIONS],
+                methods.index(line["method"]),
+            )
+            axes.plot(values, list(CONDITIONS), "osv^"[place % 4], color=f"C{place}", label=line["method"], alpha=0.8)
         axes.axvline(100 / 7, color="#888888", linestyle=":")
         axes.set(xlabel=f"UAR, % ({data}; dotted: chance of seven)", xlim=(0, 100))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         axes.invert_yaxis()
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     figure.savefig(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
+from math import ceil
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -18,6 +19,7 @@ OURS = "compact_voice"
 JOINT = ", all corpora"  # after the name of a method that learned from RAVDESS, EMO-DB and nEMO together
 LEAK = "durations_and_corpus"
 DRAWS = 1000
+COLUMNS = 2  # panels side by side, so that they can be read on a page
 CONDITIONS: tuple[str, ...] = ("K=0",) + tuple(
     f"K={k} {drawn}" for drawn in ("random", "80 % sadness", "80 % neutral") for k in (10, 0)
 )
@@ -164,8 +166,11 @@ def draw(found: dict, path: Path) -> None:
     from matplotlib import pyplot
 
     keys = [key for key in NAMES if key in found]
-    figure, axes = pyplot.subplots(1, len(keys), figsize=(4.2 * len(keys) + 1.2, 3.4), squeeze=False)
-    for axis, key in zip(axes[0], keys, strict=True):
+    rows = ceil(len(keys) / COLUMNS)
+    figure, axes = pyplot.subplots(rows, COLUMNS, figsize=(5.2 * COLUMNS, 3.4 * rows), squeeze=False)
+    for axis in axes.flat[len(keys) :]:
+        axis.set_visible(False)
+    for axis, key in zip(axes.flat, keys, strict=False):
         methods = sorted(found[key], key=lambda m: figure_of(found[key][m], "K=0")[0])
         for shift, condition, colour in ((-0.13, "K=0 random", "#8a8f98"), (0.13, "K=10 random", "#1f6fb2")):
             for height, method in enumerate(methods):
@@ -180,7 +185,7 @@ def draw(found: dict, path: Path) -> None:
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].plot([], [], "o-", color="#8a8f98", label="K = 0, same rows")
     axes[0][0].plot([], [], "o-", color="#1f6fb2", label="K = 10")
-    axes[0][0].legend(loc="lower right", fontsize=8)
-    figure.tight_layout()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="upper left", ncols=2, fontsize=9)
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
