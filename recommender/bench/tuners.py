@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -23,18 +25,16 @@ BUDGET = 30  # full trainings
 ETA = 3
 
 
-class Bill:
-    """The losses of a table, and what they cost. No row is sold twice: who asks beside a known point learns of another.
+class Bill(ABC):
+    """What trainings cost, and the best loss that was paid for.
 
     curve_: (cost so far, smallest loss after a full training) wherever the latter improves; costs in full trainings.
     """
 
-    def __init__(self, task: Task, losses: Table, budget: float = BUDGET) -> None:
-        self.task, self.losses, self.budget = task, losses, budget
+    def __init__(self, task: Task, budget: float = BUDGET) -> None:
+        self.task, self.budget = task, budget
         self.spent_ = 0.0
         self.curve_: list[tuple[float, float]] = []
-        self._sold: set[int] = set()
-        self._row: dict[bytes, int] = {}  # of a point that a tuner may go on with
 
     def __call__(self, unit: np.ndarray, rung: int = -1, paid: int | None = None) -> float:
         """rung, paid: places in the task's rungs."""
@@ -43,15 +43,48 @@ class Bill:
         if self.spent_ + added / rungs[-1] > self.budget + 1e-9:
             raise Spent
         self.spent_ += added / rungs[-1]
-        if paid is None:
-            if len(self._sold) == len(self.losses.units):
-                self._sold.clear()
-            self._row[unit.tobytes()] = self.losses.nearest(unit, self._sold)
-            self._sold.add(self._row[unit.tobytes()])
-        loss = float(self.losses.losses[self._row[unit.tobytes()], rung])
+        loss = float(self._losses(unit, gone_on=paid is not None)[rung])
         if rung == len(rungs) - 1 and (not self.curve_ or loss < self.curve_[-1][1]):
             self.curve_.append((round(self.spent_, 4), loss))
         return loss
+
+    @abstractmethod
+    def _losses(self, unit: np.ndarray, gone_on: bool) -> Sequence[float]:
+        """Losses at all rungs. gone_on: of a point that was asked for before."""
+
+
+class Tabulated(Bill):
+    """Losses of a table. No row is sold twice: who asks beside a known point learns of another."""
+
+    def __init__(self, task: Task, table: Table, budget: float = BUDGET) -> None:
+        super().__init__(task, budget)
+        self.table = table
+        self._sold: set[int] = set()
+        self._row: dict[bytes, int] = {}  # of a point that a tuner may go on with
+
+    def _losses(self, unit: np.ndarray, gone_on: bool) -> Sequence[float]:
+        if not gone_on:
+            if len(self._sold) == len(self.table.units):
+                self._sold.clear()
+            self._row[unit.tobytes()] = self.table.nearest(unit, self._sold)
+            self._sold.add(self._row[unit.tobytes()])
+        losses: Sequence[float] = self.table.losses[self._row[unit.tobytes()]]
+        return losses
+
+
+class Trained(Bill):
+    """Every configuration is trained, to the end at once: what a tuner has not paid for is not shown to it."""
+
+    def __init__(self, task: Task, split: int, data: Path, budget: float = BUDGET) -> None:
+        super().__init__(task, budget)
+        self.split, self.data = split, data
+        self._known: dict[bytes, list[float]] = {}
+
+    def _losses(self, unit: np.ndarray, gone_on: bool) -> Sequence[float]:
+        name = unit.tobytes()
+        if name not in self._known:
+            self._known[name] = self.task.curve(self.task.space.decode(unit), self.split, self.data)
+        return self._known[name]
 
 
 def dandelion(bill: Bill, task: Task, seed: int, earlier: Table, rungs: bool = False, warm: bool = False) -> None:
@@ -97,7 +130,8 @@ def tpe(bill: Bill, task: Task, seed: int, earlier: Table, hyperband: bool = Fal
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
+        name = f"{task.name} {seed}"  # Hyperband's brackets hang on the name, which otherwise is random
+        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner, study_name=name)
         study.optimize(objective)
 
 

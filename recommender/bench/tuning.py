@@ -1,7 +1,8 @@
-"""B2: the cost of tuning real models, on tables measured once (`recommender.bench.tasks`).
+"""B2: the cost of tuning real models, on tables measured once (`recommender.bench.tasks`), and trained for real.
 
 Everybody may spend thirty full trainings. Read off: what it costs to reach the loss at which the best peer ends.
-A cell is one tuner on one task with one seed.
+A cell is one tuner on one task with one seed. "…, trained" asks no table: each configuration that a tuner thinks of is
+trained on a split of the data that no table was measured on.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import numpy as np
 from recommender.bench import tables, tasks
 from recommender.bench.cells import Cell
 from recommender.bench.peers import Spent
-from recommender.bench.tuners import BUDGET, TUNERS, Bill
+from recommender.bench.tuners import BUDGET, TUNERS, Bill, Tabulated, Trained
 from recommender.dandelion import BudgetSpent
 
-SEEDS, GOAL = 10, 0.8
+SEEDS, TRAINED_SEEDS = 10, 3
+TRAINED, TRAINED_SPLIT = ", trained", 2  # tables hold splits 0 and 1
 COSTS = np.round(np.arange(1, 10 * BUDGET + 1) / 10, 1)  # full trainings
 
 
 def cells(quick: bool) -> list[Cell]:
+    kinds = [("", 2 if quick else SEEDS, 0.01), (TRAINED, 0 if quick else TRAINED_SEEDS, 0.3)]
     return [
-        Cell("tuning", tuner, task, seed, 0.01 * (seed + 1))
-        for seed in range(2 if quick else SEEDS)
+        Cell("tuning", tuner, task + kind, seed, minutes * (seed + 1))
+        for kind, seeds, minutes in kinds
+        for seed in range(seeds)
         for task in tasks.TASKS
         for tuner in TUNERS
     ]
@@ -34,10 +38,12 @@ def cells(quick: bool) -> list[Cell]:
 
 def work(cell: Cell, data: Path) -> dict[str, Any]:
     """Where the smallest loss after a full training improves: (cost, loss)."""
-    task = tasks.TASKS[cell.data]
-    bill = Bill(task, _table(cell.data, 0, tasks.ROWS, data))
+    name = cell.data.removesuffix(TRAINED)
+    task = tasks.TASKS[name]
+    trained = cell.data.endswith(TRAINED)
+    bill: Bill = Trained(task, TRAINED_SPLIT, data) if trained else Tabulated(task, _table(name, 0, tasks.ROWS, data))
     with contextlib.suppress(Spent, BudgetSpent):
-        TUNERS[cell.method](bill, task, cell.seed, _table(cell.data, 1, tasks.EARLIER_ROWS, data))
+        TUNERS[cell.method](bill, task, cell.seed, _table(name, 1, tasks.EARLIER_ROWS, data))
     return {"curve": bill.curve_}
 
 
@@ -49,11 +55,22 @@ def _table(name: str, split: int, rows: int, data: Path) -> tasks.Table:
 def report(lines: list[dict[str, Any]], total: int, out: Path) -> str:
     """Per task, what every variant of ours pays for the loss that the best peer ends with."""
     text, curves = tables.done(len(lines), total), _curves(lines)
+    tabulated, trained = ([task + kind for task in tasks.TASKS] for kind in ("", TRAINED))
+    shown = [
+        [task for task in part if all((task, tuner) in curves for tuner in TUNERS)] for part in (tabulated, trained)
+    ]
+    if not any(shown):
+        return text + "Too few cells for a comparison.\n"
+    for part, name in zip(shown, ("recommender-tuning.png", "recommender-tuning-trained.png"), strict=True):
+        if part:
+            _figure(curves, part, out / name)
+            text += _ratios(curves, part) + "\n" + _ends(curves, part) + "\n"
+    return text
+
+
+def _ratios(curves: dict[tuple[str, str], np.ndarray], shown: list[str]) -> str:
     ours = [tuner for tuner in TUNERS if tuner.startswith("dandelion")]
     rivals = [tuner for tuner in TUNERS if tuner not in ours]
-    shown = [task for task in tasks.TASKS if all((task, tuner) in curves for tuner in TUNERS)]
-    if not shown:
-        return text + "Too few cells for a comparison.\n"
     body: list[list[str]] = []
     ratios: dict[str, list[float]] = {tuner: [] for tuner in ours}
     for task in shown:
@@ -66,17 +83,20 @@ def report(lines: list[dict[str, Any]], total: int, out: Path) -> str:
             ratios[tuner].append(_reached(curves[task, tuner], level) / cost)
         body.append([task, f"{best} ({level:.4f})", f"{cost:.1f}", *(_share(ratios[tuner][-1]) for tuner in ours)])
     body.append(["middle of the tasks", "", "", *(_share(float(np.median(ratios[tuner]))) for tuner in ours)])
-    _figure(curves, shown, out / "recommender-tuning.png")
-    header = ["task", "best peer (its loss at the end)", "its cost", *ours]
-    return text + tables.markdown(header, body) + "\n" + _ends(curves, shown)
+    return tables.markdown(["task", "best peer (its loss at the end)", "its cost", *ours], body)
 
 
 def _curves(lines: list[dict[str, Any]]) -> dict[tuple[str, str], np.ndarray]:
-    """Median over seeds of the smallest loss so far, on COSTS; infinite before the first full training."""
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    """Median over the seeds that all tuners of a task have: the smallest loss so far, on COSTS, infinite at first."""
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     for line in lines:
-        found.setdefault((line["data"], line["method"]), []).append(steps(line["curve"]))
-    return {place: np.median(curves, axis=0) for place, curves in found.items()}
+        found.setdefault((line["data"], line["method"]), {})[line["seed"]] = steps(line["curve"])
+    medians = {}
+    for (task, tuner), curves in found.items():
+        common = set.intersection(*(set(other) for (of, _), other in found.items() if of == task))
+        if common:
+            medians[task, tuner] = np.median([curves[seed] for seed in sorted(common)], axis=0)
+    return medians
 
 
 def steps(curve: list[tuple[float, float]]) -> np.ndarray:

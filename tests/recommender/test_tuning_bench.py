@@ -7,7 +7,7 @@ import pytest
 
 from recommender.bench import tasks, tuning
 from recommender.bench.peers import Spent
-from recommender.bench.tuners import TUNERS, Bill
+from recommender.bench.tuners import TUNERS, Tabulated, Trained
 from recommender.dandelion import BudgetSpent
 from recommender.space import Float, Int, Space
 
@@ -40,7 +40,7 @@ def test_a_table_is_measured_once_and_an_interrupted_one_goes_on(bowl, tmp_path)
 
 
 def test_a_bill_charges_a_promoted_trial_only_for_what_is_added(bowl):
-    bill, unit = Bill(PLAIN, bowl, budget=2), bowl.units[4]
+    bill, unit = Tabulated(PLAIN, bowl, budget=2), bowl.units[4]
     bill(unit, 0)
     assert bill.spent_ == pytest.approx(1 / 9)
     assert bill.curve_ == []
@@ -52,7 +52,7 @@ def test_a_bill_charges_a_promoted_trial_only_for_what_is_added(bowl):
 
 
 def test_a_row_is_sold_once_and_gone_on_with_as_often_as_asked(bowl):
-    bill, unit = Bill(PLAIN, bowl, budget=30), bowl.units[4]
+    bill, unit = Tabulated(PLAIN, bowl, budget=30), bowl.units[4]
     assert bill(unit) == bowl.losses[4, -1]
     second = bowl.nearest(unit, {4})
     assert bill(unit) == bowl.losses[second, -1]
@@ -62,9 +62,19 @@ def test_a_row_is_sold_once_and_gone_on_with_as_often_as_asked(bowl):
     assert bill(unit, 0) == bowl.losses[4, 0], "when all are sold it begins anew"
 
 
+def test_trained_for_real_the_point_asked_for_is_the_point_told_of(tmp_path):
+    bill, unit = Trained(PLAIN, 2, tmp_path, budget=3), np.array([0.25, 0.5])
+    curve = PLAIN.curve(PLAIN.space.decode(unit), 2, tmp_path)
+    assert bill(unit, 0) == curve[0]
+    assert bill(unit, 2, paid=0) == curve[2]
+    assert bill.curve_ == [(1.0, curve[2])]
+    assert bill(unit) == curve[2], "asked again, it is paid again"
+    assert bill.spent_ == pytest.approx(2)
+
+
 @pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if "TPE" not in tuner])
 def test_every_tuner_spends_its_budget_and_finds_a_good_row(tuner, bowl, tmp_path):
-    bill = Bill(PLAIN, bowl, budget=14)
+    bill = Tabulated(PLAIN, bowl, budget=14)
     with pytest.raises((Spent, BudgetSpent)):
         TUNERS[tuner](bill, PLAIN, 0, tasks.table(PLAIN, 1, tmp_path, 8))
     assert 13 < bill.spent_ <= 14
@@ -77,6 +87,7 @@ def test_the_report_reads_the_cost_of_reaching_the_best_peers_end(tmp_path, monk
     curves = {tuner: [(2.0, 0.9)] for tuner in TUNERS}
     curves |= {"BOHB-style": [(1.0, 0.5), (20.0, 0.2)], "dandelion": [(1.0, 0.6), (5.0, 0.1)]}
     lines = [{"data": "a bowl", "method": tuner, "seed": 0, "curve": curve} for tuner, curve in curves.items()]
+    lines.append({"data": "a bowl", "method": "random", "seed": 1, "curve": [(1.0, 0.0)]})  # which nobody else has run
     report = tuning.report(lines, 99, tmp_path)
     row = next(line for line in report.splitlines() if line.startswith("| a bowl"))
     assert row.split(" | ")[:4] == ["| a bowl", "BOHB-style (0.2000)", "20.0", "25 %"]
