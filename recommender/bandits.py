@@ -19,6 +19,7 @@ from recommender.reward import RewardConfig, RewardHead
 from recommender.simulator import Cohort, World
 
 DRAWS = 200
+CENTRINGS = ("all", "law", "none")
 RANKING = columns_of(RANKING_BLOCKS)
 EMOTION = [COLUMNS.index(f"emotion_{name}") for name in EMOTIONS]
 
@@ -46,7 +47,8 @@ class MixedEffects:
 
         precision = prior + Sxx - sum_p Sxz B,   u | b ~ N(W^-1 sz - B b, W^-1),   score = (phi - zeta B) b + zeta u0
 
-    centred: subtract the mean features under the sampling law (action-centring).
+    centring: which mean is taken off the features: of "all" activities alike, as `Recommender` does; under the sampling
+        "law" (action-centring); or "none".
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class MixedEffects:
         people: int,
         groups: int = 1,
         *,
-        centred: bool = True,
+        centring: str = "all",
     ) -> None:
-        self.head, self.groups, self.centred = head, groups, centred
+        if centring not in CENTRINGS:
+            raise ValueError(f"centring must be one of {', '.join(CENTRINGS)}")
+        self.head, self.groups, self.centring = head, groups, centring
         d, q = len(head.names_), len(head.person_variance)
         shape = (groups, people // groups)
         self.sxx, self.sx = np.zeros((groups, d, d)), np.zeros((groups, d))
@@ -70,9 +74,10 @@ class MixedEffects:
         phi, rows = self.features(offers.contexts), np.arange(m)
         z = np.hstack([np.ones((m, 1)), head.own_attributes[offers.chosen]])
         x = phi[rows, offers.chosen]
-        if self.centred:
-            x = x - np.einsum("mn,mnd->md", offers.laws, phi)
-            z[:, 1:] -= offers.laws @ head.own_attributes
+        if self.centring != "none":
+            laws = offers.laws if self.centring == "law" else np.full_like(offers.laws, 1 / offers.laws.shape[1])
+            x = x - np.einsum("mn,mnd->md", laws, phi)
+            z[:, 1:] -= laws @ head.own_attributes
         x[:, 0] += 1.0
         x[:, 1 : 1 + len(COLUMNS)] += offers.contexts
         weight = 1 / (head.config.noise**2 + offers.variance)
@@ -152,7 +157,7 @@ class Learner:
 
 
 def thompson(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """How often each activity is best among posterior draws, (m, N); as `policy.thompson_probabilities`."""
+    """How often each activity is best among posterior draws, (m, N); as `draws.thompson_probabilities`."""
     wins = np.zeros(mean.shape)
     mean, sd, rows = mean.astype(np.float32), sd.astype(np.float32), np.arange(len(mean))
     for _ in range(draws):
@@ -296,8 +301,8 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
     """A policy by its name in the benchmarks. seed: of its own randomness. ImportError where a peer is missing."""
     n, people, ours = len(world.activities), cohort.people, config or RewardConfig()
 
-    def learner(head: RewardHead, centred: bool, spread: float) -> Learner:
-        return Learner(MixedEffects(head, people, groups, centred=centred), seed, spread)
+    def learner(head: RewardHead, centring: str, spread: float) -> Learner:
+        return Learner(MixedEffects(head, people, groups, centring=centring), seed, spread)
 
     def head(of: RewardConfig, **known) -> RewardHead:
         return RewardHead(world.activities, of, **known)
@@ -309,13 +314,14 @@ def make(name: str, world: World, cohort: Cohort, seed: int, *, groups: int = 1,
         "clinician rules": lambda: Rules(world),
         "EASE": lambda: EaseGreedy(people, n),
         "LinUCB": lambda: LinUcb(n),
-        "LinTS": lambda: learner(head(WITHOUT_PEOPLE), False, 2.0),
+        "LinTS": lambda: learner(head(WITHOUT_PEOPLE), "none", 2.0),
         "Vowpal Wabbit": lambda: VowpalWabbit(world, seed),
-        "pooled regression": lambda: learner(head(WITHOUT_PEOPLE), True, 1.0),
-        "mixed-effects bandit": lambda: learner(head(PEER), False, 1.0),
-        "mixed-effects, narrow": lambda: learner(head(PEER), False, narrow),
-        "ours": lambda: learner(head(ours, made_for=rules), True, narrow),
-        "ours, no rules": lambda: learner(head(replace(ours, intended_sd=0.0)), True, narrow),
+        "pooled regression": lambda: learner(head(WITHOUT_PEOPLE), "law", 1.0),
+        "mixed-effects bandit": lambda: learner(head(PEER), "none", 1.0),
+        "mixed-effects, narrow": lambda: learner(head(PEER), "none", narrow),
+        "ours": lambda: learner(head(ours, made_for=rules), "all", narrow),
+        "ours, no rules": lambda: learner(head(replace(ours, intended_sd=0.0)), "all", narrow),
+        "ours, centred on the law": lambda: learner(head(ours, made_for=rules), "law", narrow),
         "oracle": lambda: Oracle(cohort),
     }
     return makers[name]()

@@ -10,12 +10,7 @@ Gates are data, evaluated elsewhere; here they arrive as the reasons that close 
      the law already through epsilon, and one person's few weeks do not repay exploring on top of it.
 
 The stored vector *is* the sampling law: the draw is made from exactly these numbers, ineligible entries are
-zero and stored as zero, and every choice can be recomputed bit for bit from its record.
-
-Randomness. One integer seed gives three independent streams (posterior draws, activity, send or nothing) by
-`SeedSequence.spawn_key`. Only raw PCG64 bits are used: NumPy promises that they never change, which it does not
-for `Generator.normal`. Posterior draws are turned into win counts, so that a last-digit difference
-between two mathematical libraries cannot change a probability.
+zero and stored as zero, and every choice can be recomputed bit for bit from its record (`draws`).
 """
 
 from __future__ import annotations
@@ -26,15 +21,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
+from recommender.draws import ACTIVITY, SEND, drawn, thompson_probabilities, uniform
 from recommender.outcomes import RewardDefinition
 
 RECORD_FORMAT = 2
 PERSONALISED, CLINICIAN_ORDER, FIXED_SEQUENCE = "personalised", "clinician_order", "fixed_sequence"
 SENT, HELD_BACK, NO_ELIGIBLE_ACTIVITY = "sent", "held_back", "no_eligible_activity"
 UPDATE_RULES = ("personal", "pooled", "frozen")
-_POSTERIOR, _ACTIVITY, _SEND = range(3)  # the streams of a seed
 
 
 class InvalidDecision(ValueError):
@@ -182,7 +175,7 @@ def decide(
     (`RewardHead.score` does), not of what they share. An ineligible candidate may have NaN or None.
     Raises InvalidDecision.
     """
-    mean, sd = _checked(candidates, scores, scores_sd)
+    mean, sd = _checked(candidates, scores, scores_sd, seed)
     drawn_sd = [None if s is None else config.spread * s for s in sd]
     law = _mixed_law(candidates, mean, drawn_sd, seed, config)
     return _choose(PERSONALISED, candidates, law, mean, sd, seed, config, model_version, {})
@@ -197,7 +190,7 @@ def clinician_order(
     `decide`, so that these early decisions can be learnt from.
     """
     scores = _order_scores(candidates, order)
-    mean, sd = _checked(candidates, scores, [config.order_sd] * len(candidates))
+    mean, sd = _checked(candidates, scores, [config.order_sd] * len(candidates), seed)
     law = _mixed_law(candidates, mean, sd, seed, config)
     return _choose(CLINICIAN_ORDER, candidates, law, mean, sd, seed, config, "", {"order": tuple(order)})
 
@@ -219,7 +212,7 @@ def fixed_sequence(
     names = {candidate.activity for candidate in candidates}
     place = {activity: i for i, activity in enumerate(order)}
     candidates = [c if c.activity in place else _closed(c, "not_in_sequence") for c in candidates]
-    mean, sd = _checked(candidates, [0.0] * len(candidates), [0.0] * len(candidates))
+    mean, sd = _checked(candidates, [0.0] * len(candidates), [0.0] * len(candidates), seed)
     times = Counter(activity for activity in done if activity in names)
     open_ = [i for i, c in enumerate(candidates) if c.eligible]
     law = [0.0] * len(candidates)
@@ -272,32 +265,6 @@ def differences(record: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in again.keys() | record.keys() if again.get(key) != record.get(key))
 
 
-def thompson_probabilities(mean: Sequence[float], sd: Sequence[float], draws: int, seed: int) -> np.ndarray:
-    """Return how often each of m activities has the largest of `draws` seeded posterior draws, (m,) summing to 1.
-
-    mean, sd: (m,). Ties (only possible without uncertainty) are shared.
-    """
-    means, sds = np.asarray(mean, dtype=float), np.asarray(sd, dtype=float)
-    uniforms = _raw_uniforms(seed, _POSTERIOR, draws * len(means) + draws * len(means) % 2)
-    able = _able_to_win(means, sds, uniforms)
-    samples = means[able] + sds[able] * _normals(uniforms, draws, np.flatnonzero(able), len(means))
-    best = samples == samples.max(axis=1, keepdims=True)  # (draws, able)
-    winners = best.sum(axis=1, keepdims=True)
-    shares = np.zeros(len(means))
-    shares[able] = (best if winners.max() == 1 else best / winners).sum(axis=0) / draws
-    return shares
-
-
-def _able_to_win(mean: np.ndarray, sd: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """Who may win a draw at all, (m,) bool: nobody is drawn farther out than the longest radius there is.
-
-    With a narrow posterior that leaves few, and the others' normal numbers need not be computed.
-    """
-    farthest = (1 + 1e-9) * float(_radius(uniforms[: len(uniforms) // 2].max()))
-    able: np.ndarray = mean + farthest * sd >= (mean - farthest * sd).max()
-    return able
-
-
 def _mixed_law(candidates, mean, sd, seed: int, config: PolicyConfig) -> list[float]:
     """Return p_i = (1 - epsilon) p_Thompson,i + epsilon / m over the eligible, 0 elsewhere; (N,)."""
     law = [0.0] * len(candidates)
@@ -316,8 +283,8 @@ def _choose(policy, candidates, law, mean, sd, seed, config, model_version, inpu
     send_probability, propensity = 0.0, 1.0
     if any(law):
         send_probability = _send_probability(config)
-        if _uniform(seed, _SEND) < send_probability:
-            i = _draw(law, _uniform(seed, _ACTIVITY))
+        if uniform(seed, SEND) < send_probability:
+            i = drawn(law, uniform(seed, ACTIVITY))
             activity, reason, propensity = candidates[i].activity, SENT, send_probability * law[i]
         else:
             reason, propensity = HELD_BACK, 1 - send_probability
@@ -344,19 +311,9 @@ def _send_probability(config: PolicyConfig) -> float:
     return min(max(config.send_probability, config.send_low), config.send_high)
 
 
-def _draw(law: Sequence[float], u: float) -> int:
-    """Invert the cumulative law at u in [0, 1); entries of zero are never returned."""
-    total = 0.0
-    for i, p in enumerate(law):
-        total += p
-        if p > 0:
-            last = i
-            if u < total:
-                return i
-    return last  # the sum fell short of u by rounding
-
-
-def _checked(candidates, scores, scores_sd) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+def _checked(candidates, scores, scores_sd, seed) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InvalidDecision("seed must be a non-negative integer")
     if not len(candidates) == len(scores) == len(scores_sd):
         raise InvalidDecision(f"{len(candidates)} candidates, {len(scores)} scores, {len(scores_sd)} deviations")
     if len({candidate.activity for candidate in candidates}) < len(candidates):
@@ -382,36 +339,3 @@ def _closed(candidate: Candidate, reason: str) -> Candidate:
     if reason in candidate.closed_by:
         return candidate
     return Candidate(candidate.activity, candidate.technique, candidate.version, (*candidate.closed_by, reason))
-
-
-def _raw_uniforms(seed: int, stream: int, n: int) -> np.ndarray:
-    """Return n numbers in [0, 1) with 53 random bits, (n,)."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidDecision("seed must be a non-negative integer")
-    bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))).random_raw(n)
-    return (bits >> np.uint64(11)) * 2.0**-53
-
-
-def _uniform(seed: int, stream: int) -> float:
-    return float(_raw_uniforms(seed, stream, 1)[0])
-
-
-def _normals(uniforms: np.ndarray, rows: int, columns: np.ndarray, width: int) -> np.ndarray:
-    """Return the asked columns of a (rows, width) table of standard normal numbers, (rows, asked).
-
-    By Box and Muller (1958): one half of the uniforms gives radii, the other angles, and the table is filled row by
-    row, first with all radius x cosine, then with radius x sine.
-    """
-    radii, angles = np.split(uniforms, 2)
-    place = (np.arange(rows)[:, None] * width + columns).ravel()
-    cosines = np.searchsorted(place, len(radii))
-    first, second = place[:cosines], place[cosines:] - len(radii)
-    drawn = [
-        _radius(radii[first]) * np.cos(2 * np.pi * angles[first]),
-        _radius(radii[second]) * np.sin(2 * np.pi * angles[second]),
-    ]
-    return np.concatenate(drawn).reshape(rows, len(columns))
-
-
-def _radius(uniforms):
-    return np.sqrt(-2 * np.log1p(-uniforms))

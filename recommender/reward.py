@@ -2,11 +2,13 @@
 
 Shapes:  N activities   A attributes   C context columns   d shared coefficients   q coefficients of a person
 
-    r = g(context)'a + (phi(context, activity) - mean of phi under the sampling law)'b + z'u_person + noise
+    r = g(context)'a + (phi(context, activity) - mean of phi)'b + z'u_person + noise
 
-Action-centring (Greenewald, Tewari, Klasnja & Murphy 2017) keeps what all activities share at a moment, and a wrong
-model of it, out of the comparison between them. Everything is normal, so pooled fit, per-person effects and
-rank-one updates are exact. Rewards come from `outcomes`, one person's posterior is in `personal`.
+The mean is over all activities alike, or under the sampling law where a row has one. The latter is action-centring
+(Greenewald, Tewari, Klasnja & Murphy 2017): it keeps what all activities share at a moment, and a wrong model of it,
+out of the comparison between them. `Recommender` gives no laws (docs/decisions/0016 says why). Everything is normal, so
+that pooled fit, per-person effects and rank-one updates are exact. Rewards come from `outcomes`, one person's posterior
+is in `personal`.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class Row:
     """One delivery with its reward.
 
     context: (C,).   activity: position among the head's activities.   reward: centred.
-    reward_variance: left by missing answers.   law: (N,) sampling law at that moment; None for uniform.
+    reward_variance: left by missing answers.   law: (N,) to centre on; None: all activities alike.
     extra: (N, E) further columns per activity, such as a model's score.
     """
 
@@ -230,7 +232,7 @@ class RewardHead:
     def design(self, rows: Sequence[Row]) -> Design:
         """Return shared features (n, d), personal ones (n, q), rewards (n,) and noise variances (n,).
 
-        Attribute x context is linear in the attribute, so that centring on the sampling law is done before the product.
+        Attribute x context is linear in the attribute, so that centring is done before the product.
         """
         n, chosen = len(rows), [row.activity for row in rows]
         contexts = np.array([row.context for row in rows])  # (n, C)
@@ -248,7 +250,7 @@ class RewardHead:
         return x, z, np.array([row.reward for row in rows]), noise
 
     def _extra(self, rows: Sequence[Row], chosen: list[int], laws: np.ndarray) -> np.ndarray:
-        """Further columns of what was offered, centred on the law, (n, E)."""
+        """Further columns of what was offered, centred as the others are, (n, E)."""
         shape = len(self.ids), len(self.extra_names)
         none = np.zeros(shape)
         extra = np.array([none if row.extra is None else np.reshape(row.extra, shape) for row in rows], dtype=float)

@@ -3,7 +3,7 @@ import pytest
 
 from recommender import bandits, simulator
 from recommender.bandits import MixedEffects, Offers
-from recommender.policy import thompson_probabilities
+from recommender.draws import thompson_probabilities
 from recommender.reward import RewardConfig, RewardHead, Row
 from recommender.trials import play
 
@@ -15,11 +15,11 @@ def world():
     return simulator.load("prompted")
 
 
-@pytest.mark.parametrize("likes", [0.0, 0.07])
-def test_the_posterior_of_everybody_at_once_is_that_of_the_reward_head(world, likes):
+@pytest.mark.parametrize(("likes", "centring"), [(0.0, "law"), (0.07, "law"), (0.07, "all")])
+def test_the_posterior_of_everybody_at_once_is_that_of_the_reward_head(world, likes, centring):
     head = RewardHead(world.activities, RewardConfig(blocks=("emotion",), person_activity=likes))
     rng, people, cohort = np.random.default_rng(1), 6, world.cohort(6, SEED)
-    engine, rows = MixedEffects(head, people, groups=2), {p: [] for p in range(people)}
+    engine, rows = MixedEffects(head, people, groups=2, centring=centring), {p: [] for p in range(people)}
     for day in range(5):
         laws = rng.dirichlet(np.ones(24), people)
         chosen, reward = rng.integers(0, 24, people), rng.normal(size=people)
@@ -27,7 +27,8 @@ def test_the_posterior_of_everybody_at_once_is_that_of_the_reward_head(world, li
         variance = np.full(people, 0.01 * day)
         engine.learn(Offers(day, np.arange(people), contexts, laws, chosen, reward, variance, none, none))
         for p in range(people):
-            rows[p].append(Row(contexts[p], int(chosen[p]), reward[p], 0.01 * day, laws[p]))
+            law = laws[p] if centring == "law" else None
+            rows[p].append(Row(contexts[p], int(chosen[p]), reward[p], 0.01 * day, law))
     engine.fit()
     contexts = cohort.contexts(9, np.zeros(people))
     mean, sd = engine.score(contexts, np.arange(people))
@@ -61,7 +62,8 @@ def test_what_clinicians_made_an_activity_for_reaches_everybody_at_once_as_it_re
     assert fits.any()
 
 
-LEARNERS = ("pooled regression", "mixed-effects bandit", "ours", "ours, no rules", "LinTS", "LinUCB", "popularity")
+OURS = ("ours", "ours, no rules", "ours, centred on the law")
+LEARNERS = (*OURS, "pooled regression", "mixed-effects bandit", "LinTS", "LinUCB", "popularity")
 
 
 def test_learners_give_away_less_than_chance_and_more_than_the_oracle(world):

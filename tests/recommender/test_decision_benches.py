@@ -8,8 +8,10 @@ import pytest
 from recommender import bandits, simulator
 from recommender.bench import BENCHES, cold_start, faithfulness, null, ope, regret, wcls
 from recommender.bench.cells import Cell
+from recommender.bench.served import Served
 from recommender.catalogue import Delivery, Outcome
 from recommender.context import Context
+from recommender.network import VaeConfig
 from recommender.trials import play
 
 NOWHERE = Path("/nowhere")
@@ -45,6 +47,23 @@ def test_the_contrast_of_the_null_bench_finds_an_effect_where_one_is_put():
     shifted, p = null.contrast(cohort, sent, mood + 0.5 * sent, slice(0, 150))
     assert shifted - plain == pytest.approx(0.5, abs=0.01)
     assert p < 1e-6
+
+
+def test_the_whole_model_as_a_policy_hears_what_its_own_offers_brought_and_learns_from_it():
+    world = simulator.load("linear-small")
+    cohort, rewards = world.cohort(60, 43, days=21), simulator.Rewards(world, people=60)
+    policy = Served(cohort, 1, VaeConfig(epochs=2, latent=4, width=8))
+    played = play(cohort, policy, rewards)
+    assert len(policy.trainings) == 3  # on the second evening, then every seventh
+    for person, history in enumerate(policy.histories):
+        days = np.flatnonzero(played.sent[person])
+        assert [d.activity for d in history] == [world.activities[i].id for i in played.chosen[person, days]]
+        assert [d.outcome.completed for d in history] == [bool(done) for done in played.done[person, days]]
+        for day, delivery in zip(days, history, strict=True):
+            dose = played.sent[:, max(0, day - 7) : day].sum(axis=1)
+            assert delivery.context.vector() == pytest.approx(cohort.contexts(int(day), dose)[person], abs=1e-9)
+    chance = play(cohort, bandits.Uniform(24), rewards)
+    assert np.nanmean(played.regret("own")) < np.nanmean(chance.regret("own"))
 
 
 def test_popularity_loses_nothing_against_itself(world):

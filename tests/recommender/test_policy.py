@@ -9,6 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from recommender import policy
+from recommender.draws import POSTERIOR, drawn, raw_uniforms, thompson_probabilities
 from recommender.policy import Candidate, InvalidDecision, PolicyConfig, UnreplayableRecord
 
 CONFIG = PolicyConfig()
@@ -35,7 +36,7 @@ def test_thompson_probabilities_are_those_of_the_normal_posterior():
         return stats.norm.pdf(x, mean[i], sd[i]) * np.prod(others)
 
     exact = [integrate.quad(density_of_winning, -6, 7, args=(i,), limit=200)[0] for i in range(3)]
-    estimate = policy.thompson_probabilities(mean, sd, draws=200_000, seed=3)
+    estimate = thompson_probabilities(mean, sd, draws=200_000, seed=3)
     assert estimate == pytest.approx(exact, abs=0.005)
     assert estimate.sum() == pytest.approx(1)
 
@@ -58,8 +59,8 @@ def test_draws_follow_exactly_the_stored_vector_and_the_stored_send_probability(
 
 def test_the_draw_inverts_the_cumulative_law_and_never_lands_on_zero():
     law = [0.0, 0.25, 0.0, 0.75, 0.0]
-    assert [policy._draw(law, u) for u in (0.0, 0.2499, 0.25, 0.9999999999999999)] == [1, 1, 3, 3]
-    assert policy._draw([0.3, 0.3, 0.0], 0.99) == 1
+    assert [drawn(law, u) for u in (0.0, 0.2499, 0.25, 0.9999999999999999)] == [1, 1, 3, 3]
+    assert drawn([0.3, 0.3, 0.0], 0.99) == 1
 
 
 def test_the_propensity_is_the_probability_of_what_happened():
@@ -214,13 +215,13 @@ def test_leaving_out_who_cannot_win_changes_no_probability_by_a_bit(m, draws, sp
     """Against drawing for everybody, written plainly; odd numbers of draws split a pair over two activities."""
     rng, n = np.random.default_rng(m * draws), m * draws
     mean, sd = rng.normal(0, 0.1, m), spread * rng.random(m)
-    u = policy._raw_uniforms(9, policy._POSTERIOR, n + n % 2)
+    u = raw_uniforms(9, POSTERIOR, n + n % 2)
     radius, angle = np.sqrt(-2 * np.log1p(-u[: len(u) // 2])), 2 * np.pi * u[len(u) // 2 :]
     normals = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n].reshape(draws, m)
     samples = mean + sd * normals
     best = samples == samples.max(axis=1, keepdims=True)
     expected = (best / best.sum(axis=1, keepdims=True)).sum(axis=0) / draws
-    assert policy.thompson_probabilities(mean, sd, draws, 9).tolist() == expected.tolist()
+    assert thompson_probabilities(mean, sd, draws, 9).tolist() == expected.tolist()
 
 
 def test_the_policy_needs_neither_torch_nor_django():

@@ -78,7 +78,10 @@ def test_personal_prediction_gains_and_late_offers_are_completed_as_in_the_liter
     cohort, rewards = plain.cohort(200, SEED), simulator.Rewards(plain, people=150)
     played = play(cohort, bandits.make("uniform", plain, cohort, SEED), rewards)
     assert within("measured: gain in MAE by personal prediction", gain_by_person(played, rewards.technique))
-    learnt = play(cohort, bandits.make("ours", plain, cohort, SEED, config=RewardConfig(blocks=("emotion",))), rewards)
+    # the learner that the worlds were fixed with: whether a world is like life must not hang on how good ours becomes
+    head = RewardConfig(blocks=("emotion",))
+    learner = bandits.make("ours, centred on the law", plain, cohort, SEED, config=head)
+    learnt = play(cohort, learner, rewards)
     assert within("measured: completion of late offers by a learning policy", np.nanmean(learnt.done[:, 28:]))
 
 

@@ -70,6 +70,21 @@ def test_experience_since_the_training_moves_only_that_persons_scores(model):
     assert model.score([], FEARFUL)[0] == pytest.approx(before, abs=0)
 
 
+def test_every_night_rewards_are_learnt_anew_from_the_longer_log_while_the_network_stays(data, model):
+    histories, contexts, activities = data
+    week = Recommender(QUICK, seed=0).fit([h[:10] for h in histories], [c[:10] for c in contexts], activities)
+    logits, mean = week.logits(histories[0], FEARFUL), week.score(histories[0], FEARFUL)[0]
+    week.refit_rewards(histories, contexts)
+    assert week.logits(histories[0], FEARFUL) == pytest.approx(logits, abs=0)
+    assert week.score(histories[0], FEARFUL)[0] != pytest.approx(mean, abs=1e-3)
+    assert (week.data_hash_, week.data_until_) == (model.data_hash_, model.data_until_)
+    assert _posterior(week, histories[0], True, "personal").updates == 0
+    with pytest.raises(NothingToLearn):
+        week.refit_rewards([[]], [[]])
+    with pytest.raises(IncompatibleModel, match="without contexts"):
+        Recommender(QUICK, seed=0).fit(histories, None, activities).refit_rewards(histories, contexts)
+
+
 def _posterior(model, history, in_training, update_rule):
     return model._asked(history, FEARFUL, None, in_training, update_rule, None)[0]
 
