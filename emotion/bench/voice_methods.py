@@ -59,7 +59,7 @@ def fit_released(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, fold
 
 
 def fit_longer(voices: VoiceSet, rows: np.ndarray, selection: np.ndarray, folder: Path, seed: int) -> Answer:
-    """The released recipe with crops as long as whole recordings ask for; the released ones suit clips of two seconds."""
+    """The released recipe with crops as long as whole recordings ask for; its own suit clips of two seconds."""
     return _fit_ours(voices.corpus, rows, selection, Recipe(epochs=SMALL_EPOCHS, crop_frames=LONG), folder, seed)
 
 
@@ -302,4 +302,5 @@ METHODS: dict[str, Fit] = {
     "compare_svm": fit_opensmile("ComParE_2016"),
     "durations_and_corpus": fit_leak,
 }
-MERGED = ("compact_voice", RELEASED, LONGER, "mfcc_lstm", "speech_cnn")  # one network answers in eight and in seven classes
+# One network answers in eight and in seven classes.
+MERGED = ("compact_voice", RELEASED, LONGER, "mfcc_lstm", "speech_cnn")
