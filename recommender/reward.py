@@ -39,6 +39,7 @@ class RewardConfig:
     person_activity: what a person likes of single activities beyond their attributes; 0 leaves it out.
     intended, intended_sd: prior of what an activity earns more where the emotion is one that clinicians made it for
         (tags "for:fear"), until people's answers say otherwise. With an intended_sd of 0 there is no such coefficient.
+    silent: columns of these blocks that favour no activity all the same.
     """
 
     noise: float = 0.3
@@ -54,12 +55,19 @@ class RewardConfig:
     intended: float = 0.04
     intended_sd: float = 0.03
     blocks: tuple[str, ...] = RANKING_BLOCKS
+    silent: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RewardConfig:
         """Read a model's card. What a card does not name did not exist when its model was trained."""
         known = {**BEFORE, "slow": values.get("interaction", 0.1), **values}
-        return cls(**{**known, "blocks": tuple(known.get("blocks", RANKING_BLOCKS))})
+        lists = {"blocks": tuple(known.get("blocks", RANKING_BLOCKS)), "silent": tuple(known.get("silent", ()))}
+        return cls(**{**known, **lists})
+
+    @property
+    def columns(self) -> list[int]:
+        """Places in `COLUMNS` of what may favour an activity."""
+        return [place for place in columns_of(self.blocks) if COLUMNS[place] not in self.silent]
 
 
 BEFORE = {"attribute": 0.15, "interaction": 0.1, "intended_sd": 0.0}
@@ -105,7 +113,7 @@ class RewardHead:
         self.made_for = intentions(activities) if made_for is None else made_for  # (N, 7)
         asked = self.config.intended_sd > 0 and "emotion" in self.config.blocks
         self.intended = (INTENDED,) if asked and self.made_for.any() else ()
-        self.columns = columns_of(self.config.blocks)
+        self.columns = self.config.columns
         self.names_, prior_sd = self._coefficients()
         self.prior_variance = prior_sd**2
         self.prior_mean = np.where(np.array(self.names_) == INTENDED, self.config.intended, 0.0)
@@ -159,7 +167,7 @@ class RewardHead:
         other = RewardHead.__new__(RewardHead)
         other.__dict__.update(self.__dict__)
         other.config = RewardConfig(**{**asdict(self.config), "blocks": blocks})
-        other.columns = columns_of(blocks)
+        other.columns = other.config.columns
         other.names_ = tuple(np.array(self.names_, dtype=object)[keep])
         other.baseline_columns_ = [c for c in self.baseline_columns_ if BLOCK_OF[COLUMNS[c]] != block]
         other.prior_variance, other.prior_mean = self.prior_variance[keep], self.prior_mean[keep]

@@ -5,6 +5,8 @@ reference takes off features their mean under the sampling law.
 
 ours                    takes off their mean over all activities alike, as `Recommender` does; "not centred": nothing
 …, no rules             starts without the prior that what clinicians made for an emotion helps there
+knowing is silent       how much is known (certainty of the emotion, age and lack of DASS-21) favours no activity;
+                        "and hours": hour and weekday neither
 whole model, no rules   is `Recommender` itself, its deep part trained every week: beside "ours, no rules" it also has
                         the column of engagement, and counts rewards by the outcomes of its own log, not of a pilot
 """
@@ -43,6 +45,8 @@ class Setting:
 
 
 NO_RULES = replace(RewardConfig(), intended_sd=0.0)
+KNOWING = ("emotion_certainty", "dass_age", "dass_missing")
+HOURS = ("hour_sin", "hour_cos", "week_sin", "week_cos")
 SETTINGS = {
     REFERENCE: Setting(),
     "ours": Setting(centring="all"),
@@ -51,6 +55,8 @@ SETTINGS = {
     "whole model, no rules": Setting(NO_RULES, centring="all", whole=True),
     "rules twice as strong": Setting(replace(RewardConfig(), intended=0.08, intended_sd=0.06)),
     "not centred": Setting(centring="none"),
+    "ours, knowing is silent": Setting(replace(RewardConfig(), silent=KNOWING), centring="all"),
+    "ours, knowing and hours are silent": Setting(replace(RewardConfig(), silent=KNOWING + HOURS), centring="all"),
     "spread .03": Setting(spread=0.03),
     "spread .3": Setting(spread=0.3),
 }

@@ -1,3 +1,4 @@
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -104,6 +105,16 @@ def test_an_activity_made_for_an_emotion_is_preferred_there_until_the_data_say_o
     assert learnt[9] < learnt[10]
     assert INTENDED in head.personal().explain(afraid, 9)
     assert RewardHead(activities, RewardConfig(intended_sd=0.0)).score(afraid)[0] == pytest.approx(0.0)
+
+
+def test_a_silent_column_favours_no_activity():
+    config = RewardConfig(silent=("day_in_programme",))
+    early, late = (Context(emotion=mood("fear"), day_in_programme=day).vector() for day in (0, 40))
+    silent, talkative = (RewardHead(catalogue(), each).fit(rows_of()) for each in (config, RewardConfig()))
+    assert silent.score(early)[0] == pytest.approx(silent.score(late)[0])
+    assert talkative.score(early)[0] != pytest.approx(talkative.score(late)[0])
+    assert COLUMNS.index("day_in_programme") not in silent.without("emotion").columns
+    assert RewardConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_a_card_from_before_these_priors_were_chosen_means_what_it_meant():
