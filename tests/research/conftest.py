@@ -48,7 +48,7 @@ def offer(person, days_ago: float) -> Decision:
     )
     for kind, after_days in (("shown", 0), ("shown", 1), ("completed", 2)):
         DecisionEvent.objects.create(
-            id=uuid.uuid4(), decision=decision, kind=kind, at=at + timedelta(days=after_days, minutes=1)
+            id=uuid.uuid4(), decision=decision, kind=kind, at=at + timedelta(days=after_days, seconds=1)
         )
     return decision
 
