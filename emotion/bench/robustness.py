@@ -189,10 +189,8 @@ def _draw(sets: list[tuple[str, list[dict[str, Any]]]], path: Path) -> None:
     figure = Figure(figsize=(4.5 * len(sets), 3.8), layout="constrained")
     for axes, (data, lines) in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         for line in sorted(lines, key=lambda line: methods.index(line["method"])):
-            values, place = (
-                [100 * line["conditions"][name]["uar"] for name in CONDITIONS],
-                methods.index(line["method"]),
-            )
+            values = [100 * line["conditions"][name]["uar"] for name in CONDITIONS]
+            place = methods.index(line["method"])
             axes.plot(values, list(CONDITIONS), "osv^"[place % 4], color=f"C{place}", label=line["method"], alpha=0.8)
         axes.axvline(100 / 7, color="#888888", linestyle=":")
         axes.set(xlabel=f"UAR, % ({data}; dotted: chance of seven)", xlim=(0, 100))

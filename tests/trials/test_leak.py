@@ -51,8 +51,8 @@ def answered(study, team, carol, eve, finn):
         mornings.append((person, _asked(person, rng)))
         arms.append(arm)
     assert left == {0: 0, 1: 0}
-    # The worker's part stands between the two passes: in one process with it, what a policy costs would be heard in
-    # the latency of the next answer, as it cannot be where workers are processes of their own.
+    # The worker's part stands between the two passes: in one process with it, what a policy costs may be heard in
+    # the latency of the next answer. This is a deployment with workers of their own, not the embedded one.
     for decision in Decision.objects.order_by("created_at"):
         interventions.decide(participant=decision.participant, moment=decision.moment)
     return [seen | _answered(person) for person, seen in mornings], np.array(arms)
